@@ -1,0 +1,1 @@
+//! The chain itself: genesis, block store, import and export, proof of authority.

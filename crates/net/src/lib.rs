@@ -1,0 +1,1 @@
+//! The library that a chain embeds: runs the protocol machines on sockets.

@@ -1,0 +1,1 @@
+//! The chainmesh node: configuration, life cycle, commands and what people see.

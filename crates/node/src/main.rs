@@ -1,0 +1,2 @@
+//! The `chainmesh` command.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The `eth` module: status, serving, and block synchronisation.
+pub mod chain;

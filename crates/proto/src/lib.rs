@@ -1,0 +1,4 @@
+//! What the network decides, as state machines.
+pub mod eth;
+pub mod module;
+pub mod time;

@@ -1,0 +1,1 @@
+//! Application modules: register once, get a handler per peer, over whatever transport.

@@ -1,0 +1,1 @@
+//! Runs the protocol machines in virtual time.

@@ -1,0 +1,1 @@
+//! Bytes to messages and back, with the limits in the types.
