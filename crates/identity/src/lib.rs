@@ -1,4 +1,19 @@
-//! Who a node is.
+//! Who a node is: one secp256k1 key, the [`PeerId`] that it makes, and the ways to write down
+//! where its holder is ([`Enode`] URL, [`NodeRecord`]).
+//!
+//! Nothing here asks for the time or for randomness: a new key is made of entropy that the caller
+//! brings. The one thing that touches a disk is [`key_file`].
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod enode;
+pub mod key_file;
+mod node_key;
 mod peer_id;
+pub mod record;
+
+pub use enode::{Enode, EnodeError, Host};
+pub use node_key::{NodeKey, NodeKeyError, recover};
 pub use peer_id::{PeerId, PeerIdError};
+pub use record::NodeRecord;
 pub use secp256k1;

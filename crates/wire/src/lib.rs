@@ -1,1 +1,16 @@
-//! Bytes to messages and back, with the limits in the types.
+//! Bytes to messages and back: every decoder takes bytes from a stranger, never panics, and never
+//! allocates by a length that the stranger claims. The limits are in the types.
+//!
+//! | module | family |
+//! |---|---|
+//! | [`devp2p`] | Hello, Disconnect, Ping, Pong: what every RLPx session begins with |
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
+pub mod devp2p;
+mod error;
+
+pub use error::DecodeError;
