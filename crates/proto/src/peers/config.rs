@@ -1,0 +1,102 @@
+//! The numbers that [`PeerManager`](super::PeerManager) works with, and where each comes from.
+
+use core::time::Duration;
+
+use chainmesh_identity::PeerId;
+
+/// Peers at most, when nobody says otherwise: geth's default.
+pub const DEFAULT_MAX_PEERS: usize = 50;
+/// One slot of this many is kept for peers that this node chose itself (geth's dial ratio): an
+/// attacker who fills every inbound slot still has not cut the node off.
+pub const DIAL_RATIO: usize = 3;
+/// Dials under way at once (litep2p uses the same number).
+pub const MAX_CONCURRENT_DIALS: usize = 8;
+/// Time for a name look-up and a TCP connection (`CometBFT` uses the same).
+pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time from the connection to the end of all handshakes, in all and not per message, so that a
+/// peer who sends a byte per second gains nothing (geth: 5 s for each handshake).
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Wait before the second dial; it doubles with each failure.
+pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
+/// Longest wait between two dials of one target, before the jitter of a quarter: a peer that
+/// comes back is found again within 75 s.
+pub const BACKOFF_CAP: Duration = Duration::from_secs(60);
+/// A session that lasted this long counts as a success: the next dial starts from
+/// [`BACKOFF_BASE`] again.
+pub const STABLE_SESSION: Duration = Duration::from_secs(30);
+/// Time in which a peer has to answer a probe.
+pub const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Least time between two probes of one connection, and its age before the first one.
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+/// Inbound connections that have not proved an identity yet, in all (geth: 50).
+pub const MAX_PENDING_INBOUND: usize = 256;
+/// The same from one IPv4 address or one IPv6 /64. Loopback is exempt, so that a whole network
+/// can run on one machine.
+pub const MAX_PENDING_PER_IP: usize = 8;
+/// Inbound connections taken per second in the long run.
+pub const ACCEPT_RATE: u32 = 50;
+/// Inbound connections taken at once after a quiet time.
+pub const ACCEPT_BURST: u32 = 100;
+/// Targets of kind [`Dynamic`](super::NodeKind::Dynamic) that are remembered at once.
+pub const MAX_DYNAMIC_TARGETS: usize = 1024;
+/// Failures in a row after which a dynamic target is forgotten (reth: 5).
+pub const MAX_DYNAMIC_FAILURES: u32 = 5;
+
+/// What a [`PeerManager`](super::PeerManager) is made from.
+#[derive(Debug, Clone)]
+pub struct PeerManagerConfig {
+    /// This node's own ID.
+    pub local_id: PeerId,
+    /// Peers at most, trusted ones not counted.
+    pub max_peers: usize,
+    /// Dials under way at once.
+    pub max_concurrent_dials: usize,
+    /// Time for a name look-up and a TCP connection.
+    pub dial_timeout: Duration,
+    /// Time from the connection to the end of all handshakes.
+    pub handshake_timeout: Duration,
+    /// Wait before the second dial of a target.
+    pub backoff_base: Duration,
+    /// Longest wait between two dials of a target, before jitter.
+    pub backoff_cap: Duration,
+    /// How long a session has to last to be no failure.
+    pub stable_session: Duration,
+    /// Time in which a peer has to answer a probe.
+    pub probe_timeout: Duration,
+    /// Inbound connections without a proven identity, in all.
+    pub max_pending_inbound: usize,
+    /// The same per IP address.
+    pub max_pending_per_ip: usize,
+    /// Inbound connections taken per second in the long run.
+    pub accept_rate: u32,
+    /// Inbound connections taken at once after a quiet time.
+    pub accept_burst: u32,
+    /// Dynamic targets remembered at once.
+    pub max_dynamic_targets: usize,
+    /// Failures in a row after which a dynamic target is forgotten.
+    pub max_dynamic_failures: u32,
+}
+
+impl PeerManagerConfig {
+    /// The default numbers for the node `local_id` with at most `max_peers` peers.
+    #[must_use]
+    pub const fn new(local_id: PeerId, max_peers: usize) -> Self {
+        Self {
+            local_id,
+            max_peers,
+            max_concurrent_dials: MAX_CONCURRENT_DIALS,
+            dial_timeout: DIAL_TIMEOUT,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            backoff_base: BACKOFF_BASE,
+            backoff_cap: BACKOFF_CAP,
+            stable_session: STABLE_SESSION,
+            probe_timeout: PROBE_TIMEOUT,
+            max_pending_inbound: MAX_PENDING_INBOUND,
+            max_pending_per_ip: MAX_PENDING_PER_IP,
+            accept_rate: ACCEPT_RATE,
+            accept_burst: ACCEPT_BURST,
+            max_dynamic_targets: MAX_DYNAMIC_TARGETS,
+            max_dynamic_failures: MAX_DYNAMIC_FAILURES,
+        }
+    }
+}
