@@ -1,6 +1,5 @@
 """The interop cases: what a foreign program, or a killed node, must see of ours."""
 
-import pathlib
 import re
 import time
 
@@ -49,7 +48,9 @@ def rlpx_cases(directory, node_class, report):
         for name, seconds in ETH_TESTS.items():
             report.case(f"rlpx eth-test {name}", lambda n=name, s=seconds: eth_test(node, n, s))
         report.case("head unchanged, no peer left over", lambda: still_well(node))
-        report.case("stops on SIGINT", lambda: node.stop())
+        report.case("stops on SIGINT", node.stop)
+        if report.failed:
+            print(f"      {place.logs()}", flush=True)
 
 
 def start_with(node, chain):

@@ -8,7 +8,6 @@ import json
 import os
 import pathlib
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -261,8 +260,12 @@ class Workplace:
                 node.stop()
             except Failure as failure:
                 failures.append(str(failure))
-        if error is None:
-            shutil.rmtree(self.directory, ignore_errors=True)
-            if failures:
-                raise Failure("; ".join(failures))
+        if error is None and failures:
+            raise Failure("; ".join(failures))
+        if isinstance(error, Failure):
+            raise Failure(f"{error}\n{self.logs()}") from None
         return False
+
+    def logs(self):
+        """The end of every node's log, one line a node."""
+        return "\n".join(f"{node.name}: {node.log_tail()}" for node in self.nodes)
