@@ -85,6 +85,7 @@ struct State {
     close: Option<CloseOrder>,
     closed: bool,
     handshakes: usize,
+    probe: bool,
 }
 
 /// Why the connection is to be closed from outside its task.
@@ -161,6 +162,11 @@ impl Link {
         self.change(|state| {
             state.close.get_or_insert(CloseOrder::Asked(reason));
         });
+    }
+
+    /// Asks the peer for a sign of life now, not at the next heartbeat.
+    pub fn probe(&self) {
+        self.change(|state| state.probe = true);
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -259,6 +265,7 @@ impl Link {
             close: state.close,
             paused: self.is_paused(),
             handshakes: state.handshakes,
+            probe: core::mem::take(&mut state.probe),
         }
     }
 
@@ -269,7 +276,8 @@ impl Link {
             && state.close == seen.close
             && state.admitted == seen.admitted
             && self.is_paused() == seen.paused
-            && state.handshakes == seen.handshakes;
+            && state.handshakes == seen.handshakes
+            && !state.probe;
         if idle {
             state.attended = false;
             if !state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
@@ -342,6 +350,7 @@ pub(super) struct Orders {
     pub(super) close: Option<CloseOrder>,
     pub(super) paused: bool,
     pub(super) handshakes: usize,
+    pub(super) probe: bool,
 }
 
 /// A request that is being answered elsewhere. While [`MAX_HOLDS`] of them are alive nothing more

@@ -93,6 +93,8 @@ pub enum ConnectionEvent {
     },
     /// Every module's own handshake is done: the peer counts.
     Established,
+    /// The peer gave the sign of life that [`Link::probe`] asked for.
+    Alive,
     /// The connection is over. Nothing comes after this; what is in the out-buffer may still be
     /// written.
     Closed(CloseCause),
@@ -115,6 +117,8 @@ pub struct Connection {
     closing_until: Instant,
     /// The driver was told, or will be, that all is over.
     over: bool,
+    /// Somebody waits for a sign of life.
+    probing: bool,
 }
 
 enum Stage {
@@ -183,6 +187,7 @@ impl Connection {
             last_received: now,
             closing_until: now,
             over: false,
+            probing: false,
         }
     }
 
@@ -198,11 +203,20 @@ impl Connection {
         self.expected.is_some()
     }
 
-    /// Whether the driver is to leave bytes in the kernel: the peer's requests are being
-    /// answered, or the connection is closing.
+    /// Uses a link that the control plane holds already, instead of one of its own.
+    #[must_use]
+    pub fn over(mut self, link: Arc<Link>) -> Self {
+        self.link = link;
+        self.orders = self.link.attend();
+        self
+    }
+
+    /// Whether the driver is to leave bytes in the kernel: the manager has not decided yet, the
+    /// peer's requests are being answered, or the connection is closing.
     #[must_use]
     pub const fn is_reading_paused(&self) -> bool {
-        self.orders.paused || matches!(self.stage, Stage::Closing | Stage::Closed)
+        self.orders.paused
+            || matches!(self.stage, Stage::Authenticated(..) | Stage::Closing | Stage::Closed)
     }
 
     /// Whether all is over and nothing is left to send.
@@ -232,6 +246,12 @@ impl Connection {
                 self.stage = Stage::Greeting(session, peer);
             }
         }
+        if self.orders.probe
+            && let Stage::Open(open) = &mut self.stage
+        {
+            open.ping(now, &mut self.pending);
+            self.probing = true;
+        }
         self.check_established();
     }
 
@@ -257,6 +277,10 @@ impl Connection {
                 Stage::Greeting(session, peer) => self.greet(session, peer, input, now),
                 Stage::Open(mut open) => {
                     let result = open.receive(now, input, &self.link, &mut self.pending);
+                    if self.probing && !open.is_ping_open() {
+                        self.probing = false;
+                        self.events.push_back(ConnectionEvent::Alive);
+                    }
                     self.stage = Stage::Open(open);
                     if let Err(cause) = result {
                         return self.close(cause, now);

@@ -196,6 +196,15 @@ impl Open {
         more
     }
 
+    pub(super) fn ping(&mut self, now: Instant, pending: &mut BytesMut) {
+        self.session.write(code::PING, EMPTY_LIST, pending);
+        self.ping_sent = Some(now);
+    }
+
+    pub(super) const fn is_ping_open(&self) -> bool {
+        self.ping_sent.is_some()
+    }
+
     pub(super) const fn next_tick(&self) -> Option<Instant> {
         Some(self.tick)
     }
@@ -207,8 +216,7 @@ impl Open {
         }
         self.tick = now + PING_INTERVAL;
         if self.dialled {
-            self.session.write(code::PING, EMPTY_LIST, pending);
-            self.ping_sent = Some(now);
+            self.ping(now, pending);
         }
         if !self.busy {
             self.session.rest();

@@ -1,0 +1,71 @@
+//! [`P2pConfig`]: what a node is made from.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use alloy_primitives::B256;
+use chainmesh_identity::{Enode, NodeKey};
+use chainmesh_proto::module::Module;
+use chainmesh_proto::peers::{DEFAULT_MAX_PEERS, NodeKind};
+use chainmesh_proto::session::SessionKind;
+
+use crate::eth::EthChain;
+
+/// Everything that a node's network needs to know at its start.
+///
+/// [`P2pConfig::new`] asks for what has no default; the rest are fields to be changed.
+#[derive(Debug)]
+pub struct P2pConfig {
+    /// The node's key. Whoever holds it is this node.
+    pub secret_key: NodeKey,
+    /// Chain ID; also the network ID of the `eth` Status, unless [`EthChain`] says otherwise.
+    pub chain_id: u64,
+    /// Hash of the genesis block: peers with another one are refused.
+    pub genesis_hash: B256,
+    /// TCP port to listen on; 0 lets the system choose one.
+    pub listen_port: u16,
+    /// Nodes that are dialled at the start and whenever they are not connected.
+    pub boot_nodes: Vec<Enode>,
+    /// Peers at most; trusted ones are not counted.
+    pub max_peers: usize,
+
+    /// Address to listen on. All of them by default.
+    pub listen_address: IpAddr,
+    /// Whether to listen at all.
+    pub listen: bool,
+    /// Nodes that an operator configured, and how much each is wanted.
+    pub configured_nodes: Vec<(Enode, NodeKind)>,
+    /// Name and version that peers see.
+    pub client_name: String,
+    /// The kind of session.
+    pub session: SessionKind,
+    /// The chain that the `eth` module speaks about; without one, `eth` is not spoken.
+    pub chain: Option<EthChain>,
+    /// Application modules.
+    pub modules: Vec<Module>,
+    /// Events that an observer may be behind before it misses some.
+    pub event_capacity: usize,
+}
+
+impl P2pConfig {
+    /// A node with the given key on the given chain, with defaults for all else: port 30303, 50
+    /// peers, no boot nodes, no modules.
+    #[must_use]
+    pub fn new(secret_key: NodeKey, chain_id: u64, genesis_hash: B256) -> Self {
+        Self {
+            secret_key,
+            chain_id,
+            genesis_hash,
+            listen_port: chainmesh_identity::enode::DEFAULT_PORT,
+            boot_nodes: Vec::new(),
+            max_peers: DEFAULT_MAX_PEERS,
+            listen_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            listen: true,
+            configured_nodes: Vec::new(),
+            client_name: concat!("chainmesh/v", env!("CARGO_PKG_VERSION")).to_owned(),
+            session: SessionKind::Rlpx,
+            chain: None,
+            modules: Vec::new(),
+            event_capacity: 1024,
+        }
+    }
+}
