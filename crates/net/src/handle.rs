@@ -1,0 +1,157 @@
+//! [`P2pHandle`]: what the owner of a node holds in the hand.
+
+use core::net::SocketAddr;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use core::time::Duration;
+use std::sync::Arc;
+
+use chainmesh_identity::{Enode, PeerId};
+use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo};
+use chainmesh_proto::session::Link;
+use chainmesh_proto::time::Instant;
+use chainmesh_wire::devp2p::DisconnectReason;
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::event::{P2pEvent, SessionCommand};
+use crate::service::Order;
+
+/// The node, as its owner sees it. Cheap to clone; the node ends when [`P2pHandle::shutdown`] is
+/// called or the last handle is dropped.
+#[derive(Debug, Clone)]
+pub struct P2pHandle {
+    /// The node's own ID.
+    pub local_id: PeerId,
+    /// What the node is to send. Bounded: a sender waits while the node is behind.
+    pub cmd_tx: mpsc::Sender<SessionCommand>,
+    /// Events for observers; [`P2pHandle::subscribe`] makes a receiver.
+    pub event_tx: broadcast::Sender<P2pEvent>,
+    /// Peers that are connected now.
+    pub peer_count: Arc<AtomicUsize>,
+    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) listening: Option<SocketAddr>,
+}
+
+/// The node has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the node has been shut down")]
+pub struct NodeEnded;
+
+/// A connection or a wanted peer, with its traffic.
+#[derive(Debug, Clone)]
+pub struct PeerStatus {
+    /// What the peer manager knows.
+    pub info: PeerInfo,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
+    /// Last measured round trip.
+    pub round_trip: Option<Duration>,
+    /// Bytes that wait to be sent.
+    pub queued: usize,
+    /// For how long it has been connected.
+    pub connected_for: Option<Duration>,
+    /// Time until the next dial, while it waits for one.
+    pub next_dial_in: Option<Duration>,
+}
+
+impl PeerStatus {
+    pub(crate) fn new(info: PeerInfo, link: Option<&Link>, now: Instant) -> Self {
+        let traffic = link.map(Link::traffic);
+        let round_trip = traffic.map_or(0, |traffic| traffic.round_trip.load(Relaxed));
+        Self {
+            bytes_in: traffic.map_or(0, |traffic| traffic.bytes_in.load(Relaxed)),
+            bytes_out: traffic.map_or(0, |traffic| traffic.bytes_out.load(Relaxed)),
+            messages_in: traffic.map_or(0, |traffic| traffic.messages_in.load(Relaxed)),
+            messages_out: traffic.map_or(0, |traffic| traffic.messages_out.load(Relaxed)),
+            round_trip: (round_trip > 0).then(|| Duration::from_micros(round_trip)),
+            queued: link.map_or(0, Link::queued),
+            connected_for: info.connected_since.map(|since| now.saturating_since(since)),
+            next_dial_in: info.next_dial.map(|at| at.saturating_since(now)),
+            info,
+        }
+    }
+}
+
+impl P2pHandle {
+    /// A receiver of everything that happens from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<P2pEvent> {
+        self.event_tx.subscribe()
+    }
+
+    /// Address and port that the node listens on; `None` if it does not.
+    #[must_use]
+    pub const fn listening(&self) -> Option<SocketAddr> {
+        self.listening
+    }
+
+    /// The enode URL under which the node can be reached at the address it listens on. A node that
+    /// listens on all addresses is named by its loopback address.
+    #[must_use]
+    pub fn enode(&self) -> Option<Enode> {
+        let address = self.listening?;
+        let ip = match address.ip() {
+            ip if !ip.is_unspecified() => ip,
+            ip if ip.is_ipv4() => core::net::Ipv4Addr::LOCALHOST.into(),
+            _ => core::net::Ipv6Addr::LOCALHOST.into(),
+        };
+        Some(Enode::new(self.local_id, ip, address.port()))
+    }
+
+    /// Peers that are connected now.
+    #[must_use]
+    pub fn peer_count(&self) -> usize {
+        self.peer_count.load(Relaxed)
+    }
+
+    /// All connections and all peers that are wanted.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn peers(&self) -> Result<Vec<PeerStatus>, NodeEnded> {
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::Peers(answer)).await?;
+        answered.await.map_err(|_| NodeEnded)
+    }
+
+    /// Makes the node want a connection to this one, from now on.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn add_peer(&self, enode: &Enode, kind: NodeKind) -> Result<(), NodeEnded> {
+        self.order(Order::Add(DialTarget::from(enode), kind)).await
+    }
+
+    /// Forgets a peer and ends the session with it.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn remove_peer(&self, id: PeerId) -> Result<(), NodeEnded> {
+        self.order(Order::Remove(id)).await
+    }
+
+    /// Ends the session with a peer. One that is configured is dialled again later.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn disconnect(&self, id: PeerId, reason: DisconnectReason) -> Result<(), NodeEnded> {
+        self.order(Order::Disconnect(id, reason)).await
+    }
+
+    /// Says goodbye to all peers and ends the node; returns when that is done.
+    pub async fn shutdown(&self) {
+        let (done, ended) = oneshot::channel();
+        if self.order(Order::Shutdown(done)).await.is_ok() {
+            let _ = ended.await;
+        }
+    }
+
+    async fn order(&self, order: Order) -> Result<(), NodeEnded> {
+        self.orders.send(order).await.map_err(|_| NodeEnded)
+    }
+}

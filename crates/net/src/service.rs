@@ -1,0 +1,344 @@
+//! The control plane: one task that runs the [`PeerManager`] and does what it says.
+//!
+//! It sees what happens on connections, never what is in their messages.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use chainmesh_identity::PeerId;
+use chainmesh_proto::peers::{
+    ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerInfo,
+    PeerManager, TargetKey,
+};
+use chainmesh_proto::session::Link;
+use chainmesh_proto::session::connection::{
+    Blame, CloseCause, Connection, ConnectionEvent, LocalNode,
+};
+use chainmesh_proto::time::Instant;
+use chainmesh_wire::devp2p::DisconnectReason;
+use core::net::SocketAddr;
+use tokio::net::TcpStream;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tracing::{debug, info, warn};
+
+use crate::clock::Clock;
+use crate::event::P2pEvent;
+use crate::handle::PeerStatus;
+use crate::text::Escaped;
+use crate::{connection, dial, entropy};
+
+/// What connection tasks, dials and the listener tell the control plane.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// A connection went on.
+    Event(ConnectionEvent),
+    /// A dial ended.
+    Dialled(Result<(TcpStream, SocketAddr), DialError>),
+}
+
+/// What the owner of the node asks of the control plane.
+pub(crate) enum Order {
+    /// Be connected to this node.
+    Add(DialTarget, NodeKind),
+    /// Forget this node.
+    Remove(PeerId),
+    /// End the session with this peer.
+    Disconnect(PeerId, DisconnectReason),
+    /// Tell what there is to know of connections.
+    Peers(oneshot::Sender<Vec<PeerStatus>>),
+    /// Close everything, say goodbye, end.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// Room for reports of all connections together. A connection has about five in its life; when
+/// the control plane is behind, they wait.
+pub(crate) const REPORTS: usize = 1024;
+
+struct Entry {
+    link: Arc<Link>,
+    /// A dialled socket that waits for the manager's word before its first byte.
+    waiting: Option<(TcpStream, SocketAddr)>,
+}
+
+pub(crate) struct Service {
+    pub(crate) manager: PeerManager,
+    pub(crate) local: Arc<LocalNode>,
+    pub(crate) clock: Clock,
+    pub(crate) events: broadcast::Sender<P2pEvent>,
+    pub(crate) peer_count: Arc<AtomicUsize>,
+    pub(crate) reports: mpsc::Receiver<(ConnectionId, Report)>,
+    pub(crate) report_to: mpsc::Sender<(ConnectionId, Report)>,
+    pub(crate) accepted: mpsc::Receiver<(TcpStream, SocketAddr)>,
+    pub(crate) orders: mpsc::Receiver<Order>,
+    connections: HashMap<ConnectionId, Entry>,
+    /// Inbound sockets that the manager has not decided about; it does so at once.
+    inbound: HashMap<ConnectionId, (TcpStream, SocketAddr)>,
+    tasks: JoinSet<()>,
+}
+
+/// The receiving ends of the control plane.
+pub(crate) struct Inbox {
+    pub(crate) accepted: mpsc::Receiver<(TcpStream, SocketAddr)>,
+    pub(crate) orders: mpsc::Receiver<Order>,
+}
+
+impl Service {
+    pub(crate) fn new(
+        manager: PeerManager,
+        local: Arc<LocalNode>,
+        clock: Clock,
+        events: broadcast::Sender<P2pEvent>,
+        peer_count: Arc<AtomicUsize>,
+        inbox: Inbox,
+    ) -> Self {
+        let (report_to, reports) = mpsc::channel(REPORTS);
+        Self {
+            manager,
+            local,
+            clock,
+            events,
+            peer_count,
+            reports,
+            report_to,
+            accepted: inbox.accepted,
+            orders: inbox.orders,
+            connections: HashMap::new(),
+            inbound: HashMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Runs until it is shut down, or until nobody holds a handle any more.
+    pub(crate) async fn run(mut self) {
+        let done = loop {
+            self.carry_out();
+            let deadline = self.manager.poll_timeout();
+            let timer = async {
+                match deadline {
+                    Some(at) => tokio::time::sleep_until(self.clock.at(at)).await,
+                    None => core::future::pending().await,
+                }
+            };
+            tokio::select! {
+                Some((conn, report)) = self.reports.recv() => self.report(conn, report),
+                Some((stream, address)) = self.accepted.recv() => {
+                    let conn = self.manager.next_connection();
+                    self.inbound.insert(conn, (stream, address));
+                    self.manager.handle(self.clock.now(), Input::InboundConnection { conn, address });
+                }
+                order = self.orders.recv() => match order {
+                    Some(Order::Shutdown(done)) => break Some(done),
+                    Some(order) => self.order(order),
+                    None => break None,
+                },
+                () = timer => self.manager.handle_timeout(self.clock.now()),
+                Some(_) = self.tasks.join_next() => {}
+            }
+        };
+        self.shut_down().await;
+        if let Some(done) = done {
+            let _ = done.send(());
+        }
+    }
+
+    /// Says goodbye on every connection, and waits until each has said it (or its second is over).
+    async fn shut_down(mut self) {
+        self.accepted.close();
+        self.manager.handle(self.clock.now(), Input::Shutdown);
+        self.carry_out();
+        self.reports.close();
+        while self.reports.recv().await.is_some() {}
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        let patience = core::time::Duration::from_secs(3);
+        if tokio::time::timeout(patience, all).await.is_err() {
+            self.tasks.abort_all();
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        let now = self.clock.now();
+        match order {
+            Order::Add(target, kind) => self.manager.handle(now, Input::AddNode { target, kind }),
+            Order::Remove(id) => {
+                self.manager.handle(now, Input::RemoveNode { key: TargetKey::Id(id) });
+                let reason = DisconnectReason::Requested;
+                self.manager.handle(now, Input::Disconnect { id, reason });
+            }
+            Order::Disconnect(id, reason) => {
+                self.manager.handle(now, Input::Disconnect { id, reason });
+            }
+            Order::Peers(answer) => {
+                let _ = answer.send(self.peers(now));
+            }
+            Order::Shutdown(_) => {}
+        }
+    }
+
+    fn peers(&self, now: Instant) -> Vec<PeerStatus> {
+        let status = |info: PeerInfo| {
+            let entry = info.connection.and_then(|conn| self.connections.get(&conn));
+            PeerStatus::new(info, entry.map(|entry| &*entry.link), now)
+        };
+        self.manager.snapshot().peers.into_iter().map(status).collect()
+    }
+
+    fn report(&mut self, conn: ConnectionId, report: Report) {
+        let now = self.clock.now();
+        match report {
+            Report::Dialled(Ok((stream, address))) => {
+                if let Some(entry) = self.connections.get_mut(&conn) {
+                    entry.waiting = Some((stream, address));
+                    self.manager.handle(now, Input::Dialed { conn, result: Ok(address) });
+                }
+            }
+            Report::Dialled(Err(error)) => {
+                self.connections.remove(&conn);
+                self.manager.handle(now, Input::Dialed { conn, result: Err(error) });
+            }
+            Report::Event(event) => self.connection_event(now, conn, event),
+        }
+    }
+
+    fn connection_event(&mut self, now: Instant, conn: ConnectionId, event: ConnectionEvent) {
+        match event {
+            ConnectionEvent::Authenticated(id) => {
+                self.manager.handle(now, Input::Authenticated { conn, id });
+                self.carry_out();
+                // Whatever the manager did not close, it wants.
+                if let Some(entry) = self.connections.get(&conn) {
+                    entry.link.admit();
+                }
+            }
+            ConnectionEvent::Greeted { hello, shared } => {
+                debug!(
+                    %conn, client = %Escaped(&hello.client_name),
+                    capabilities = ?hello.capabilities, ?shared, "Hello received"
+                );
+                let capabilities = hello.capabilities.iter().map(ToString::to_string).collect();
+                let client = hello.client_name;
+                self.manager.handle(now, Input::HelloReceived { conn, client, capabilities });
+            }
+            ConnectionEvent::Established => self.manager.handle(now, Input::Established { conn }),
+            ConnectionEvent::Alive => self.manager.handle(now, Input::Alive { conn }),
+            ConnectionEvent::Closed(cause) => self.closed(now, conn, &cause),
+        }
+    }
+
+    fn closed(&mut self, now: Instant, conn: ConnectionId, cause: &CloseCause) {
+        if self.connections.remove(&conn).is_none() {
+            return;
+        }
+        match (cause, cause.blame()) {
+            // What a module says is about chains and rules: people want to read it.
+            (CloseCause::Module { .. }, _) => warn!(%conn, "session refused: {cause}"),
+            (CloseCause::Local(_), _) => debug!(%conn, "connection closed: {cause}"),
+            (_, Blame::Peer) => info!(%conn, "connection closed: {cause}"),
+            _ => debug!(%conn, "connection closed: {cause}"),
+        }
+        let by = match cause {
+            CloseCause::Remote(_) => ClosedBy::Peer,
+            CloseCause::Network(_) => ClosedBy::Network,
+            _ => ClosedBy::Us,
+        };
+        let reason = cause.wire_reason();
+        self.manager.handle(now, Input::Closed { conn, reason, by });
+    }
+
+    /// Does what the manager says.
+    fn carry_out(&mut self) {
+        while let Some(output) = self.manager.poll() {
+            match output {
+                Output::Dial { conn, target } => self.dial(conn, target),
+                Output::Handshake { conn, expected } => self.begin_outbound(conn, expected),
+                Output::Accept { conn } => self.begin_inbound(conn),
+                Output::RefuseInbound { conn, reason } => {
+                    self.inbound.remove(&conn);
+                    debug!(%conn, "inbound connection not taken: {reason}");
+                }
+                Output::Probe { conn } => {
+                    if let Some(entry) = self.connections.get(&conn) {
+                        entry.link.probe();
+                    }
+                }
+                Output::Close { conn, reason } => {
+                    if let Some(entry) = self.connections.remove(&conn) {
+                        entry.link.close(reason);
+                    }
+                }
+                Output::Event(event) => self.announce(event),
+            }
+        }
+        self.peer_count.store(self.manager.peer_count(), Relaxed);
+    }
+
+    fn dial(&mut self, conn: ConnectionId, target: DialTarget) {
+        debug!(%conn, %target, "dialling");
+        self.connections.insert(conn, Entry { link: Arc::default(), waiting: None });
+        let report_to = self.report_to.clone();
+        self.tasks.spawn(async move {
+            let result = dial::connect(&target).await;
+            let _ = report_to.send((conn, Report::Dialled(result))).await;
+        });
+    }
+
+    fn begin_outbound(&mut self, conn: ConnectionId, expected: Option<PeerId>) {
+        let Some(entry) = self.connections.get_mut(&conn) else { return };
+        let (Some((stream, address)), Some(peer)) = (entry.waiting.take(), expected) else {
+            // RLPx cannot be spoken to somebody whose key is not known.
+            self.connections.remove(&conn);
+            let reason = DisconnectReason::NullIdentity;
+            let input = Input::Closed { conn, reason, by: ClosedBy::Us };
+            return self.manager.handle(self.clock.now(), input);
+        };
+        let (local, link) = (Arc::clone(&self.local), Arc::clone(&entry.link));
+        let (clock, report_to) = (self.clock, self.report_to.clone());
+        self.tasks.spawn(async move {
+            let connection = Connection::dial(local, address, peer, entropy(), clock.now());
+            connection::run(conn, connection.over(link), stream, clock, report_to).await;
+        });
+    }
+
+    fn begin_inbound(&mut self, conn: ConnectionId) {
+        let Some((stream, address)) = self.inbound.remove(&conn) else { return };
+        let link = Arc::<Link>::default();
+        self.connections.insert(conn, Entry { link: Arc::clone(&link), waiting: None });
+        let (clock, report_to) = (self.clock, self.report_to.clone());
+        let local = Arc::clone(&self.local);
+        self.tasks.spawn(async move {
+            let connection = Connection::accept(local, address, entropy(), clock.now());
+            connection::run(conn, connection.over(link), stream, clock, report_to).await;
+        });
+    }
+
+    fn announce(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::PeerConnected { id, address, direction, .. } => {
+                info!(peer = %id.short(), %address, ?direction, "peer connected");
+                // Nobody listening is no error.
+                let _ = self.events.send(P2pEvent::PeerConnected { peer_id: id, addr: address });
+            }
+            PeerEvent::PeerDisconnected { id, reason, by } => {
+                info!(peer = %id.short(), ?by, "peer disconnected: {reason}");
+                let _ = self.events.send(P2pEvent::PeerDisconnected { peer_id: id });
+            }
+            PeerEvent::DialFailed { target, error, failures, retry_in } => {
+                debug!(?target, failures, ?retry_in, "dial failed: {error}");
+            }
+            PeerEvent::HandshakeFailed { conn, id, address, direction, reason, by } => {
+                let id = id.map(|id| id.short());
+                debug!(%conn, ?id, ?address, ?direction, ?by, "no session: {reason}");
+            }
+            PeerEvent::DuplicateIdentity { id } => {
+                warn!(peer = %id.short(), "another node has the key of a connected peer");
+            }
+            PeerEvent::UnexpectedIdentity { expected, found, address } => {
+                let (expected, found) = (expected.short(), found.short());
+                warn!(%expected, %found, ?address, "another node answered than the one dialled");
+            }
+            PeerEvent::TargetRefused { target, error } => warn!(%target, "not added: {error}"),
+            event => debug!(?event, "peers"),
+        }
+    }
+}

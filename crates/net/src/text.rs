@@ -1,0 +1,26 @@
+//! Text from peers, made fit for logs and terminals.
+
+use core::fmt::{self, Write};
+
+/// Characters of a peer's text that are shown.
+const SHOWN: usize = 64;
+
+/// Shows a text that a peer chose: at most 64 characters, everything that is not printable
+/// escaped.
+pub struct Escaped<'a>(pub &'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, character) in self.0.chars().enumerate() {
+            if at == SHOWN {
+                return f.write_char('…');
+            }
+            if character == ' ' || character.is_alphanumeric() || character.is_ascii_graphic() {
+                f.write_char(character)?;
+            } else {
+                write!(f, "{}", character.escape_default())?;
+            }
+        }
+        Ok(())
+    }
+}
