@@ -1,4 +1,22 @@
-//! What the network decides, as state machines.
+//! What the network decides, as state machines: no IO, no clock, no ambient randomness.
+//!
+//! Every machine has the same verbs, and both drivers (`net` on sockets, `sim` in virtual time)
+//! know only these: `new(config, seed)`, `handle(now, input)`, `poll()` until it is empty,
+//! `poll_timeout()`, `handle_timeout(now)`, `snapshot()`. Time is what the driver says
+//! ([`time::Instant`]), randomness comes from the driver's seed.
+//!
+//! | module | decides |
+//! |---|---|
+//! | [`session`] | who is at the other end, and what the bytes mean |
+//! | [`module`] | how applications hook in |
+//! | [`eth`] | what of the chain is asked for, served and announced |
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
+)]
+
 pub mod eth;
 pub mod module;
+pub mod session;
 pub mod time;

@@ -1,0 +1,30 @@
+//! What the fuzzer feeds: one function for each decoder, from any bytes.
+//!
+//! A target returns when the decoder kept its promise and panics when it did not: no panic inside it,
+//! no memory beyond its limits, and what it accepted encodes to what it read. To add one: a function
+//! here, its line in [`TARGETS`], a file in `fuzz_targets/`, its `[[bin]]` in `Cargo.toml`, and a first
+//! input in `corpus/<name>/`. An input that once broke a decoder stays in the corpus, named after it.
+
+use chainmesh_identity::PeerId;
+
+/// A target: returns if the decoder kept its promise on these bytes, panics if not.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name, which is also the name of its program and of its folder in `corpus/`.
+pub const TARGETS: &[(&str, Target)] = &[("peer_id", peer_id)];
+
+/// `PeerId` from hex text and from raw bytes.
+pub fn peer_id(data: &[u8]) {
+    if let Ok(text) = core::str::from_utf8(data)
+        && let Ok(id) = text.parse::<PeerId>()
+    {
+        assert_eq!(PeerId::from_slice(id.as_bytes()), Ok(id));
+        let _ = id.public_key();
+    }
+    if let Ok(id) = PeerId::from_slice(data) {
+        assert_eq!(id.as_bytes().as_slice(), data);
+        if let Ok(key) = id.public_key() {
+            assert_eq!(PeerId::from_public_key(&key), id);
+        }
+    }
+}

