@@ -4,6 +4,7 @@
 //! | module | family |
 //! |---|---|
 //! | [`devp2p`] | Hello, Disconnect, Ping, Pong: what every RLPx session begins with |
+//! | [`eth`] | The Ethereum wire protocol, eth/66 to eth/69 |
 
 #![cfg_attr(
     not(test),
@@ -12,5 +13,6 @@
 
 pub mod devp2p;
 mod error;
+pub mod eth;
 
 pub use error::DecodeError;
