@@ -5,7 +5,9 @@ use core::net::{IpAddr, Ipv4Addr};
 use alloy_primitives::B256;
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_proto::module::Module;
-use chainmesh_proto::peers::{DEFAULT_MAX_PEERS, NodeKind};
+use chainmesh_proto::peers::{
+    ACCEPT_BURST, ACCEPT_RATE, DEFAULT_MAX_PEERS, MAX_PENDING_INBOUND, NodeKind,
+};
 use chainmesh_proto::session::SessionKind;
 
 use crate::eth::EthChain;
@@ -28,6 +30,11 @@ pub struct P2pConfig {
     /// Peers at most; trusted ones are not counted.
     pub max_peers: usize,
 
+    /// Inbound connections that have not proved who they are, at most (default 256).
+    pub max_pending_inbound: usize,
+    /// Inbound connections that are taken per second in the long run (default 50), and at once
+    /// after a quiet time (default 100).
+    pub accept_rate: (u32, u32),
     /// Address to listen on. All of them by default.
     pub listen_address: IpAddr,
     /// Whether to listen at all.
@@ -58,6 +65,8 @@ impl P2pConfig {
             listen_port: chainmesh_identity::enode::DEFAULT_PORT,
             boot_nodes: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
+            max_pending_inbound: MAX_PENDING_INBOUND,
+            accept_rate: (ACCEPT_RATE, ACCEPT_BURST),
             listen_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             listen: true,
             configured_nodes: Vec::new(),

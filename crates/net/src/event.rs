@@ -3,9 +3,9 @@
 use core::net::SocketAddr;
 
 use alloy_consensus::Header;
+pub use alloy_eips::BlockHashOrNumber as HashOrNumber;
 use alloy_primitives::B256;
 use chainmesh_identity::PeerId;
-pub use chainmesh_wire::eth::HashOrNumber;
 
 /// A block body as the `eth` messages carry it.
 pub type BlockBody = alloy_consensus::BlockBody<alloy_consensus::TxEnvelope>;

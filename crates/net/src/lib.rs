@@ -1,1 +1,115 @@
-//! The library that a chain embeds: runs the protocol machines on sockets.
+//! The library that a chain embeds: peers, secure sessions, and your own messages over them.
+//!
+//! [`start`] takes a [`P2pConfig`] and gives a [`P2pHandle`]. An application registers a
+//! [`Module`]; for each peer that has it too, its [`PeerHandler`] makes a [`TopicHandler`], which is
+//! handed that peer's messages and answers through its [`PeerContext`].
+//!
+//! One task per connection moves its bytes from end to end; one task makes all decisions about
+//! connections. Neither decides anything by itself: that is `chainmesh_proto`, which knows neither
+//! sockets nor clocks.
+
+mod clock;
+pub mod config;
+mod connection;
+mod dial;
+pub mod eth;
+mod event;
+mod handle;
+mod service;
+mod text;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use chainmesh_proto::peers::{Input, PeerManager, PeerManagerConfig};
+use chainmesh_proto::session::connection::LocalNode;
+use core::net::SocketAddr;
+use tokio::sync::{broadcast, mpsc};
+
+pub use bytes::Bytes;
+pub use chainmesh_identity::{Enode, NodeKey, PeerId};
+pub use chainmesh_proto::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
+pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager as Peers};
+pub use chainmesh_proto::session::{Class, SendError, SessionKind};
+pub use chainmesh_wire::devp2p::{Capability, DisconnectReason};
+pub use config::P2pConfig;
+pub use event::{BlockBody, HashOrNumber, P2pEvent, SessionCommand};
+pub use handle::{NodeEnded, P2pHandle, PeerStatus};
+pub use text::Escaped;
+
+/// Why a node could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The port cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+/// Commands that wait for the node, at most.
+const COMMANDS: usize = 256;
+/// Orders to the control plane that wait, at most.
+const ORDERS: usize = 64;
+/// Connections that were accepted and wait for the control plane, at most.
+const ACCEPTED: usize = 64;
+
+/// Starts a node inside the current tokio runtime.
+///
+/// # Errors
+/// When the port cannot be listened on.
+pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
+    let clock = clock::Clock::start();
+    let local_id = config.secret_key.peer_id();
+    let (accepted_to, accepted) = mpsc::channel(ACCEPTED);
+    let listening = if config.listen {
+        let address = SocketAddr::new(config.listen_address, config.listen_port);
+        let listen = |source| StartError::Listen { address, source };
+        let listener = dial::bind(address).map_err(listen)?;
+        let bound = listener.local_addr().map_err(listen)?;
+        tokio::spawn(dial::listen(listener, accepted_to));
+        Some(bound)
+    } else {
+        None
+    };
+    let (event_tx, _) = broadcast::channel(config.event_capacity.max(1));
+    let (orders, orders_in) = mpsc::channel(ORDERS);
+    let (cmd_tx, _commands) = mpsc::channel(COMMANDS);
+    let peer_count = Arc::new(AtomicUsize::new(0));
+
+    let mut manager_config = PeerManagerConfig::new(local_id, config.max_peers);
+    manager_config.max_pending_inbound = config.max_pending_inbound;
+    (manager_config.accept_rate, manager_config.accept_burst) = config.accept_rate;
+    let mut manager = PeerManager::new(manager_config, entropy());
+    let boot = config.boot_nodes.iter().map(|node| (node, NodeKind::Boot));
+    let configured = config.configured_nodes.iter().map(|(node, kind)| (node, *kind));
+    for (node, kind) in boot.chain(configured) {
+        manager.handle(clock.now(), Input::AddNode { target: node.into(), kind });
+    }
+    let local = Arc::new(LocalNode {
+        key: config.secret_key,
+        client_name: config.client_name,
+        listen_port: listening.map_or(0, |address| address.port()),
+        modules: config.modules,
+        kind: config.session,
+    });
+    let inbox = service::Inbox { accepted, orders: orders_in };
+    let service =
+        service::Service::new(manager, local, clock, event_tx.clone(), peer_count.clone(), inbox);
+    tokio::spawn(service.run());
+    Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening })
+}
+
+/// 32 bytes from the system's random number generator, with which the protocol machines are
+/// seeded.
+pub fn entropy() -> [u8; 32] {
+    let mut bytes = [0; 32];
+    // Without randomness there is no secrecy: nothing sensible is left to do.
+    getrandom::fill(&mut bytes).unwrap_or_else(|error| panic!("no system randomness: {error}"));
+    bytes
+}
