@@ -28,7 +28,7 @@ use core::net::SocketAddr;
 use tokio::sync::{broadcast, mpsc};
 
 pub use bytes::Bytes;
-pub use chainmesh_identity::{Enode, NodeKey, PeerId};
+pub use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
 pub use chainmesh_proto::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
 pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager as Peers};
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
