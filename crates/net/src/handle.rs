@@ -12,12 +12,13 @@ use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::eth::EthService;
 use crate::event::{P2pEvent, SessionCommand};
 use crate::service::Order;
 
 /// The node, as its owner sees it. Cheap to clone; the node ends when [`P2pHandle::shutdown`] is
 /// called or the last handle is dropped.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct P2pHandle {
     /// The node's own ID.
     pub local_id: PeerId,
@@ -29,6 +30,7 @@ pub struct P2pHandle {
     pub peer_count: Arc<AtomicUsize>,
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) listening: Option<SocketAddr>,
+    pub(crate) eth: Option<Arc<EthService>>,
 }
 
 /// The node has ended.
@@ -74,6 +76,16 @@ impl PeerStatus {
             next_dial_in: info.next_dial.map(|at| at.saturating_since(now)),
             info,
         }
+    }
+}
+
+impl core::fmt::Debug for P2pHandle {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("P2pHandle")
+            .field("local_id", &self.local_id)
+            .field("listening", &self.listening)
+            .field("peer_count", &self.peer_count())
+            .finish_non_exhaustive()
     }
 }
 

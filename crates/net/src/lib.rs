@@ -22,18 +22,22 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use chainmesh_proto::eth::status::ChainIdentity;
 use chainmesh_proto::peers::{Input, PeerManager, PeerManagerConfig};
 use chainmesh_proto::session::connection::LocalNode;
 use core::net::SocketAddr;
+use eth::EthService;
 use tokio::sync::{broadcast, mpsc};
 
 pub use bytes::Bytes;
 pub use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
+pub use chainmesh_proto::eth::handler::EthHandler;
 pub use chainmesh_proto::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
 pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager as Peers};
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
 pub use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 pub use config::P2pConfig;
+pub use eth::EthChain;
 pub use event::{BlockBody, HashOrNumber, P2pEvent, SessionCommand};
 pub use handle::{NodeEnded, P2pHandle, PeerStatus};
 pub use text::Escaped;
@@ -79,7 +83,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     };
     let (event_tx, _) = broadcast::channel(config.event_capacity.max(1));
     let (orders, orders_in) = mpsc::channel(ORDERS);
-    let (cmd_tx, _commands) = mpsc::channel(COMMANDS);
+    let (cmd_tx, commands) = mpsc::channel(COMMANDS);
     let peer_count = Arc::new(AtomicUsize::new(0));
 
     let mut manager_config = PeerManagerConfig::new(local_id, config.max_peers);
@@ -91,18 +95,28 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     for (node, kind) in boot.chain(configured) {
         manager.handle(clock.now(), Input::AddNode { target: node.into(), kind });
     }
+    let mut modules = config.modules;
+    let eth = config.chain.map(|chain| {
+        let network_id = chain.network_id.unwrap_or(config.chain_id);
+        let (genesis_hash, forks) = (config.genesis_hash, chain.forks.clone());
+        let identity = ChainIdentity { network_id, genesis_hash, forks, earliest: 0 };
+        let eth = EthService::start(&chain, clock, event_tx.clone());
+        modules.extend(eth.modules(&chain, &identity));
+        tokio::spawn(eth::commands::run(Arc::clone(&eth), commands));
+        eth
+    });
     let local = Arc::new(LocalNode {
         key: config.secret_key,
         client_name: config.client_name,
         listen_port: listening.map_or(0, |address| address.port()),
-        modules: config.modules,
+        modules,
         kind: config.session,
     });
     let inbox = service::Inbox { accepted, orders: orders_in };
     let service =
         service::Service::new(manager, local, clock, event_tx.clone(), peer_count.clone(), inbox);
     tokio::spawn(service.run());
-    Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening })
+    Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening, eth })
 }
 
 /// 32 bytes from the system's random number generator, with which the protocol machines are

@@ -1,5 +1,312 @@
-//! The `eth` module on sockets.
+//! The `eth` module on sockets: what peers say goes to synchronisation and to observers, what they
+//! ask is answered from the chain, where disk reads may wait.
+
+pub(crate) mod commands;
+mod known;
+mod serving;
+pub mod sync;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use alloy_eip2124::ForkFilter;
+use alloy_primitives::B256;
+use chainmesh_identity::PeerId;
+use chainmesh_proto::eth::chain::{ChainReader, ChainWriter};
+use chainmesh_proto::eth::handler::{
+    EthConnection, EthEvent, EthModule, EthSink, PeerHead, RequestError, ServeJob,
+};
+use chainmesh_proto::eth::status::ChainIdentity;
+use chainmesh_proto::module::Module;
+use chainmesh_wire::devp2p::{Capability, DisconnectReason};
+use chainmesh_wire::eth::{BlockBody, BlockHeader, BlockId, EthVersion, Origin};
+use tokio::runtime::Handle;
+use tokio::sync::broadcast;
+
+use crate::clock::Clock;
+use crate::event::P2pEvent;
+use known::KnownBlocks;
+use serving::Serving;
+use sync::SyncDriver;
 
 /// The chain that the `eth` module speaks about.
-#[derive(Debug)]
-pub struct EthChain;
+pub struct EthChain {
+    /// Where answers are read from, and our Status.
+    pub chain: Arc<dyn ChainReader>,
+    /// The forks of the chain (EIP-2124), for its fork id.
+    pub forks: ForkFilter,
+    /// Network ID of the Status; the chain ID if `None`.
+    pub network_id: Option<u64>,
+    /// Versions that are offered.
+    pub versions: Vec<EthVersion>,
+    /// Whether a peer that does not speak `eth` is of no use.
+    pub required: bool,
+    /// Whether requests of peers are answered from `chain`. If not, the owner of the node answers
+    /// each [`P2pEvent::GetBlockHeadersRequest`] and [`P2pEvent::GetBlockBodiesRequest`].
+    pub serve: bool,
+    /// Where new blocks go; without it nothing is synchronised.
+    pub sync: Option<Arc<dyn ChainWriter>>,
+}
+
+impl EthChain {
+    /// A chain that is served, in every version of `eth` that this crate speaks, and not
+    /// synchronised.
+    #[must_use]
+    pub fn new(chain: Arc<dyn ChainReader>, forks: ForkFilter) -> Self {
+        Self {
+            chain,
+            forks,
+            network_id: None,
+            versions: EthVersion::ALL.to_vec(),
+            required: true,
+            serve: true,
+            sync: None,
+        }
+    }
+}
+
+impl core::fmt::Debug for EthChain {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("EthChain")
+            .field("versions", &self.versions)
+            .field("serve", &self.serve)
+            .field("sync", &self.sync.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asker {
+    /// Synchronisation, with its token.
+    Sync(u64),
+    /// A [`crate::SessionCommand`].
+    Owner,
+}
+
+struct Peer {
+    connection: EthConnection,
+    head: PeerHead,
+    known: KnownBlocks,
+    /// Requests under way.
+    asked: HashMap<u64, Asker>,
+}
+
+/// Everything about `eth` of one node.
+pub(crate) struct EthService {
+    peers: Mutex<HashMap<PeerId, Peer>>,
+    events: broadcast::Sender<P2pEvent>,
+    serving: Serving,
+    sync: Option<Arc<SyncDriver>>,
+}
+
+impl EthService {
+    pub(crate) fn start(
+        chain: &EthChain,
+        _clock: Clock,
+        events: broadcast::Sender<P2pEvent>,
+    ) -> Arc<Self> {
+        let serving = Serving::new(Arc::clone(&chain.chain), chain.serve, Handle::current());
+        Arc::new(Self { peers: Mutex::default(), events, serving, sync: None })
+    }
+
+    fn peers(&self) -> MutexGuard<'_, HashMap<PeerId, Peer>> {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells observers, if there are any: making the event may cost a copy.
+    fn tell(&self, event: impl FnOnce() -> P2pEvent) {
+        if self.events.receiver_count() > 0 {
+            let _ = self.events.send(event());
+        }
+    }
+
+    fn sync(&self, input: sync::Input) {
+        if let Some(sync) = &self.sync {
+            sync.input(input);
+        }
+    }
+
+    /// The modules to register, one for each version.
+    pub(crate) fn modules(
+        self: &Arc<Self>,
+        chain: &EthChain,
+        identity: &ChainIdentity,
+    ) -> Vec<Module> {
+        let sink: Arc<dyn EthSink> = Arc::<Self>::clone(self);
+        let handler = EthModule::new(identity.clone(), Arc::clone(&chain.chain), sink);
+        let handler: Arc<dyn chainmesh_proto::module::PeerHandler> = Arc::new(handler);
+        let module = |version: &EthVersion| {
+            let capability = Capability::new("eth", version.number()).ok()?;
+            Some(Module {
+                capability,
+                message_count: version.message_count(),
+                required: chain.required,
+                handler: Arc::clone(&handler),
+            })
+        };
+        chain.versions.iter().filter_map(module).collect()
+    }
+
+    /// What each peer that speaks `eth` says about the head of its chain.
+    pub(crate) fn heads(&self) -> HashMap<PeerId, PeerHead> {
+        self.peers().iter().map(|(id, peer)| (*id, peer.head.clone())).collect()
+    }
+
+    /// Asks a peer for headers; the answer goes to `asker`.
+    fn ask_headers(
+        &self,
+        id: PeerId,
+        origin: Origin,
+        count: u64,
+        asker: Asker,
+    ) -> Result<(), AskError> {
+        self.ask(id, asker, |connection| connection.request_headers(origin, count))
+    }
+
+    /// Asks a peer for bodies; the answer goes to `asker`.
+    fn ask_bodies(&self, id: PeerId, hashes: &[B256], asker: Asker) -> Result<(), AskError> {
+        self.ask(id, asker, |connection| connection.request_bodies(hashes))
+    }
+
+    fn ask(
+        &self,
+        id: PeerId,
+        asker: Asker,
+        request: impl FnOnce(&EthConnection) -> Result<u64, RequestError>,
+    ) -> Result<(), AskError> {
+        // The lock is held until the request is noted: its answer cannot come sooner.
+        let mut peers = self.peers();
+        let peer = peers.get_mut(&id).ok_or(AskError::NotConnected)?;
+        let request_id = request(&peer.connection)?;
+        peer.asked.insert(request_id, asker);
+        Ok(())
+    }
+
+    /// Ends the session with a peer that broke a rule of synchronisation.
+    fn disconnect(&self, id: PeerId, reason: DisconnectReason) {
+        if let Some(peer) = self.peers().get(&id) {
+            peer.connection.context().disconnect(reason);
+        }
+    }
+
+    fn take_asker(&self, id: PeerId, request_id: u64) -> Option<Asker> {
+        self.peers().get_mut(&id)?.asked.remove(&request_id)
+    }
+
+    fn ready(&self, connection: &EthConnection, head: PeerHead) {
+        let peer = Peer {
+            connection: connection.clone(),
+            head: head.clone(),
+            known: KnownBlocks::default(),
+            asked: HashMap::new(),
+        };
+        self.peers().insert(connection.id(), peer);
+        self.sync(sync::Input::PeerConnected { peer: connection.id(), head });
+    }
+
+    fn announced(&self, id: PeerId, blocks: &[BlockId]) {
+        if let Some(peer) = self.peers().get_mut(&id) {
+            blocks.iter().for_each(|block| peer.known.insert(block.hash));
+        }
+        for block in blocks {
+            let (hash, number) = (block.hash, block.number);
+            self.tell(|| P2pEvent::NewBlockHash { peer_id: id, hash, number });
+        }
+    }
+
+    fn headers(&self, id: PeerId, request_id: u64, headers: Vec<BlockHeader>) {
+        match self.take_asker(id, request_id) {
+            Some(Asker::Sync(token)) => {
+                self.sync(sync::Input::Headers { peer: id, token, headers })
+            }
+            Some(Asker::Owner) => self.tell(|| P2pEvent::BlockHeaders {
+                peer_id: id,
+                request_id,
+                headers: headers.into_iter().map(|header| header.header).collect(),
+            }),
+            None => {}
+        }
+    }
+
+    fn bodies(&self, id: PeerId, request_id: u64, bodies: Vec<BlockBody>) {
+        match self.take_asker(id, request_id) {
+            Some(Asker::Sync(token)) => self.sync(sync::Input::Bodies { peer: id, token, bodies }),
+            Some(Asker::Owner) => self.tell(|| {
+                let decode = |body: &BlockBody| alloy_rlp::decode_exact(&body.rlp).ok();
+                // They were decoded once already: none is left out.
+                let bodies = bodies.iter().filter_map(decode).collect();
+                P2pEvent::BlockBodies { peer_id: id, request_id, bodies }
+            }),
+            None => {}
+        }
+    }
+}
+
+/// Why a request was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// There is no such peer, or it does not speak `eth`.
+    #[error("no peer with this ID is connected and speaks eth")]
+    NotConnected,
+    /// The peer cannot be asked now.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+}
+
+impl EthSink for EthService {
+    fn event(&self, connection: &EthConnection, event: EthEvent) {
+        let id = connection.id();
+        match event {
+            EthEvent::Ready(head) => self.ready(connection, head),
+            EthEvent::NewBlockHashes(blocks) => {
+                self.announced(id, &blocks);
+                self.sync(sync::Input::NewBlockHashes { peer: id, blocks });
+            }
+            EthEvent::NewBlock(block) => {
+                let (hash, number) = (block.header.hash, block.header.header.number);
+                if let Some(peer) = self.peers().get_mut(&id) {
+                    peer.known.insert(hash);
+                }
+                self.tell(|| P2pEvent::NewBlock { peer_id: id, hash, number });
+                self.sync(sync::Input::NewBlock { peer: id, block });
+            }
+            EthEvent::Headers { request_id, headers } => self.headers(id, request_id, headers),
+            EthEvent::Bodies { request_id, bodies } => self.bodies(id, request_id, bodies),
+            EthEvent::Transactions(transactions) => self.tell(|| P2pEvent::Transactions {
+                peer_id: id,
+                transactions: transactions.iter().map(|transaction| transaction.to_vec()).collect(),
+            }),
+            EthEvent::BlockRangeUpdate(range) => {
+                let head = PeerHead::Range(range);
+                if let Some(peer) = self.peers().get_mut(&id) {
+                    peer.head = head.clone();
+                }
+                self.sync(sync::Input::HeadChanged { peer: id, head });
+            }
+            // The pool comes with transactions; requests go to `serve`, replies were sent.
+            EthEvent::NewPooledTransactionHashes(_)
+            | EthEvent::GetBlockHeaders(_)
+            | EthEvent::GetBlockBodies(_)
+            | EthEvent::Reply { .. } => {}
+        }
+    }
+
+    fn serve(&self, job: ServeJob) {
+        self.tell(|| serving::request_event(&job));
+        self.serving.take(job);
+    }
+
+    fn closed(&self, connection: &EthConnection, _reason: &DisconnectReason) {
+        let id = connection.id();
+        self.serving.forget(id);
+        // A session that was replaced by another one of the same peer does not take it along.
+        let mut peers = self.peers();
+        let same = peers.get(&id).is_some_and(|peer| peer.connection.is_same(connection));
+        if same {
+            peers.remove(&id);
+            drop(peers);
+            self.sync(sync::Input::PeerDisconnected { peer: id });
+        }
+    }
+}

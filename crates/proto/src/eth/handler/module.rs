@@ -173,6 +173,12 @@ impl EthConnection {
         &self.context
     }
 
+    /// Whether both are the same session with the peer.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.protocol, &other.protocol)
+    }
+
     /// Asks for `count` headers with rising numbers, without gaps; returns the request id.
     ///
     /// # Errors
