@@ -4,6 +4,65 @@
 //! [`Module`]; for each peer that has it too, its [`PeerHandler`] makes a [`TopicHandler`], which is
 //! handed that peer's messages and answers through its [`PeerContext`].
 //!
+//! ```
+//! use std::sync::Arc;
+//! use chainmesh_net::{
+//!     Bytes, Capability, Module, ModuleError, NodeKey, P2pConfig, P2pEvent, PeerContext, PeerHandler,
+//!     TopicHandler,
+//! };
+//!
+//! /// The module `greet/1`: a node says hello to every peer, and is thanked for it.
+//! struct Greet;
+//! struct GreetPeer(PeerContext);
+//!
+//! impl PeerHandler for Greet {
+//!     fn new_peer(&self, peer: PeerContext) -> Box<dyn TopicHandler> {
+//!         let _ = peer.send(0, Bytes::from_static(b"hello"));
+//!         Box::new(GreetPeer(peer))
+//!     }
+//! }
+//!
+//! impl TopicHandler for GreetPeer {
+//!     fn handle(&mut self, code: u32, _payload: Bytes) -> Result<(), ModuleError> {
+//!         match code {
+//!             0 => self.0.send(1, Bytes::from_static(b"thanks")).map_err(ModuleError::breach),
+//!             _ => Ok(()),
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = |number: u8| {
+//!     let key = NodeKey::from_entropy([number; 32]); // a real node: chainmesh_net::entropy()
+//!     let mut config = P2pConfig::new(key, 1515, Default::default());
+//!     config.listen_address = [127, 0, 0, 1].into();
+//!     config.listen_port = 0;
+//!     config.modules.push(Module {
+//!         capability: Capability::new("greet", 1).expect("a valid name"),
+//!         message_count: 2,
+//!         required: true,
+//!         handler: Arc::new(Greet),
+//!     });
+//!     config
+//! };
+//! let first = chainmesh_net::start(node(1)).await?;
+//! let mut second = node(2);
+//! second.boot_nodes.push(first.enode().expect("it listens"));
+//! let second = chainmesh_net::start(second).await?;
+//!
+//! let mut events = second.subscribe();
+//! while second.peer_count() == 0 {
+//!     if let P2pEvent::PeerConnected { peer_id, addr } = events.recv().await? {
+//!         println!("{peer_id} is at {addr}");
+//!     }
+//! }
+//! second.shutdown().await;
+//! first.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! One task per connection moves its bytes from end to end; one task makes all decisions about
 //! connections. Neither decides anything by itself: that is `chainmesh_proto`, which knows neither
 //! sockets nor clocks.

@@ -270,7 +270,6 @@ impl Service {
                 Output::Event(event) => self.announce(event),
             }
         }
-        self.peer_count.store(self.manager.peer_count(), Relaxed);
     }
 
     fn dial(&mut self, conn: ConnectionId, target: DialTarget) {
@@ -313,6 +312,8 @@ impl Service {
     }
 
     fn announce(&mut self, event: PeerEvent) {
+        // Before the event: who hears of a peer finds it counted.
+        self.peer_count.store(self.manager.peer_count(), Relaxed);
         match event {
             PeerEvent::PeerConnected { id, address, direction, .. } => {
                 info!(peer = %id.short(), %address, ?direction, "peer connected");
