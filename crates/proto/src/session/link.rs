@@ -5,7 +5,7 @@
 //! awake ("attends"); while it is, nobody wakes it, so a handler that answers from inside the task
 //! pays for a push and nothing else.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -120,6 +120,8 @@ pub struct Link {
     queued: AtomicUsize,
     /// Requests that are being answered elsewhere.
     holds: AtomicUsize,
+    /// Whether `State::probe` is worth a look.
+    probed: AtomicBool,
     traffic: Traffic,
 }
 
@@ -166,7 +168,10 @@ impl Link {
 
     /// Asks the peer for a sign of life now, not at the next heartbeat.
     pub fn probe(&self) {
-        self.change(|state| state.probe = true);
+        self.change(|state| {
+            state.probe = true;
+            self.probed.store(true, Relaxed);
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -265,7 +270,14 @@ impl Link {
             close: state.close,
             paused: self.is_paused(),
             handshakes: state.handshakes,
-            probe: core::mem::take(&mut state.probe),
+        }
+    }
+
+    /// Whether somebody waits for a sign of life; asked once for each [`Link::probe`].
+    pub(super) fn take_probe(&self) -> bool {
+        self.probed.load(Relaxed) && core::mem::take(&mut self.lock().probe) && {
+            self.probed.store(false, Relaxed);
+            true
         }
     }
 
@@ -350,7 +362,6 @@ pub(super) struct Orders {
     pub(super) close: Option<CloseOrder>,
     pub(super) paused: bool,
     pub(super) handshakes: usize,
-    pub(super) probe: bool,
 }
 
 /// A request that is being answered elsewhere. While [`MAX_HOLDS`] of them are alive nothing more
