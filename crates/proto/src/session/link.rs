@@ -275,10 +275,12 @@ impl Link {
 
     /// Whether somebody waits for a sign of life; asked once for each [`Link::probe`].
     pub(super) fn take_probe(&self) -> bool {
-        self.probed.load(Relaxed) && core::mem::take(&mut self.lock().probe) && {
-            self.probed.store(false, Relaxed);
-            true
+        if !self.probed.load(Relaxed) {
+            return false;
         }
+        let mut state = self.lock();
+        self.probed.store(false, Relaxed);
+        core::mem::take(&mut state.probe)
     }
 
     /// The connection's task is about to sleep. `false` if something came in between: look again.
