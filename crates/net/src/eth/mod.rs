@@ -157,7 +157,7 @@ impl EthService {
 
     /// What each peer that speaks `eth` says about the head of its chain.
     pub(crate) fn heads(&self) -> HashMap<PeerId, PeerHead> {
-        self.peers().iter().map(|(id, peer)| (*id, peer.head.clone())).collect()
+        self.peers().iter().map(|(id, peer)| (*id, peer.head)).collect()
     }
 
     /// Asks a peer for headers; the answer goes to `asker`.
@@ -204,7 +204,7 @@ impl EthService {
     fn ready(&self, connection: &EthConnection, head: PeerHead) {
         let peer = Peer {
             connection: connection.clone(),
-            head: head.clone(),
+            head,
             known: KnownBlocks::default(),
             asked: HashMap::new(),
         };

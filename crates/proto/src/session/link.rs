@@ -178,7 +178,7 @@ impl Link {
         let waker = {
             let mut state = self.lock();
             change(&mut state);
-            state.to_wake()
+            state.take_waker()
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -206,7 +206,7 @@ impl Link {
                 Class::Gossip => gossip,
             }
             .push_back(message);
-            state.to_wake()
+            state.take_waker()
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -329,7 +329,7 @@ impl Link {
 }
 
 impl State {
-    fn to_wake(&mut self) -> Option<Waker> {
+    fn take_waker(&mut self) -> Option<Waker> {
         if self.attended { None } else { self.waker.take() }
     }
 
@@ -338,7 +338,7 @@ impl State {
         match class {
             Class::Control => {
                 self.close.get_or_insert(CloseOrder::SlowReader);
-                if let Some(waker) = self.to_wake() {
+                if let Some(waker) = self.take_waker() {
                     waker.wake();
                 }
                 Err(SendError::Closed)
