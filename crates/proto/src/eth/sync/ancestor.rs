@@ -69,7 +69,7 @@ impl BlockSyncManager {
         let candidate = self
             .peers
             .iter()
-            .filter(|(_, peer)| peer.is_better(&self.local) && peer.headers.is_free(now))
+            .filter(|(_, peer)| peer.is_better(&self.local) && peer.can_send_headers(now))
             .filter(|(_, peer)| !self.announced.contains_key(&peer.hash))
             .filter_map(|(id, peer)| Some((peer.total_difficulty, peer.number?, *id)))
             .max();

@@ -112,11 +112,11 @@ impl BlockSyncManager {
             let source = one.source;
             let Some(peer) = self.peers.get(&source) else { continue };
             match &one.header {
-                None if peer.headers.is_free(now) => {
+                None if peer.can_send_headers(now) => {
                     one.asked = true;
                     self.send_header_query(now, source, HeaderQuery::Announced { hash });
                 }
-                Some(header) if peer.bodies.is_free(now) => {
+                Some(header) if peer.can_send_bodies(now) => {
                     one.asked = true;
                     let wanted = WantedBody::of(header);
                     self.send_body_query(now, source, BodyQuery::Announced(wanted));
@@ -149,7 +149,6 @@ impl BlockSyncManager {
     /// Takes announced blocks that can be imported now: those whose parent is the head and their
     /// children, or one beside or below the head, which may belong to a better branch.
     pub(super) fn take_announced(&mut self) -> Vec<Waiting> {
-        self.drop_orphans();
         let mut taken = Vec::new();
         let mut parent = self.local.hash;
         while taken.len() < self.limits.import_blocks {
@@ -182,8 +181,9 @@ impl BlockSyncManager {
         Some(Waiting { header: header?, owner: source, body })
     }
 
-    /// Drops blocks above the head whose parent is neither the head nor on its way.
-    fn drop_orphans(&mut self) {
+    /// Drops blocks above the head whose parent is neither the head nor on its way: what is between
+    /// is fetched as a range, because the peer claims a better head.
+    pub(super) fn drop_orphans(&mut self) {
         let head = self.local;
         let orphans = self
             .announced
@@ -192,7 +192,9 @@ impl BlockSyncManager {
             .filter(|(_, one)| {
                 one.header.as_ref().is_some_and(|header| {
                     let parent = &header.header.parent_hash;
-                    *parent != head.hash && !self.announced.contains_key(parent)
+                    *parent != head.hash
+                        && !self.announced.contains_key(parent)
+                        && !self.is_importing(parent)
                 })
             })
             .map(|(hash, _)| *hash)

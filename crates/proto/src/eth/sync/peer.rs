@@ -94,8 +94,12 @@ pub(super) enum Slot<Q> {
 }
 
 impl<Q> Slot<Q> {
-    pub(super) fn is_free(&self, now: Instant) -> bool {
+    fn is_free(&self, now: Instant) -> bool {
         matches!(self, Self::Idle { not_before } if *not_before <= now)
+    }
+
+    const fn is_late(&self) -> bool {
+        matches!(self, Self::Late { .. })
     }
 
     pub(super) const fn job(&self) -> Option<&Job<Q>> {
@@ -221,6 +225,17 @@ impl Peer {
         self.number = Some(block.number);
         self.hash = block.hash;
         self.total_difficulty = total_difficulty;
+    }
+
+    /// Whether it can be asked for headers now. Not while it owes an answer of either kind for too
+    /// long: it is silent, not slow with one thing.
+    pub(super) fn can_send_headers(&self, now: Instant) -> bool {
+        self.headers.is_free(now) && !self.bodies.is_late()
+    }
+
+    /// Whether it can be asked for bodies now.
+    pub(super) fn can_send_bodies(&self, now: Instant) -> bool {
+        self.bodies.is_free(now) && !self.headers.is_late()
     }
 
     pub(super) fn lacks(&self, hash: &B256) -> bool {

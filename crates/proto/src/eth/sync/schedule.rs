@@ -11,6 +11,7 @@ use crate::time::Instant;
 impl BlockSyncManager {
     /// Goes through all decisions once.
     pub(super) fn decide(&mut self, now: Instant) {
+        self.drop_orphans();
         self.ask_for_head_numbers(now);
         self.choose_mode(now);
         if matches!(self.mode, Mode::Fetching) {
@@ -30,7 +31,7 @@ impl BlockSyncManager {
         let asked = self
             .peers
             .iter()
-            .filter(|(_, peer)| peer.number.is_none() && peer.headers.is_free(now))
+            .filter(|(_, peer)| peer.number.is_none() && peer.can_send_headers(now))
             .filter(|(_, peer)| peer.is_better(&local))
             .map(|(id, peer)| (*id, peer.hash))
             .collect::<Vec<_>>();
@@ -142,7 +143,7 @@ impl BlockSyncManager {
         self.peers
             .iter()
             .filter(|(id, _)| master.is_none_or(|master| master == **id))
-            .filter(|(_, peer)| peer.headers.is_free(now) && self.leads(peer))
+            .filter(|(_, peer)| peer.can_send_headers(now) && self.leads(peer))
             .filter_map(|(id, peer)| Some((*id, peer, peer.number.filter(|one| *one >= start)?)))
             .min_by_key(|(_, peer, _)| peer.preference())
             .map(|(id, _, number)| (id, number))
@@ -183,7 +184,7 @@ impl BlockSyncManager {
         let mut free = self
             .peers
             .iter()
-            .filter(|(_, peer)| peer.bodies.is_free(now))
+            .filter(|(_, peer)| peer.can_send_bodies(now))
             .map(|(id, peer)| (peer.preference(), *id))
             .collect::<Vec<_>>();
         free.sort_unstable();

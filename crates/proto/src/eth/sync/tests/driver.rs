@@ -329,11 +329,10 @@ impl Sim {
         }
         let result = self.local.import(blocks);
         let head = self.local.head();
+        let taken = blocks.iter().take_while(|block| self.local.block(&block.hash).is_some());
+        self.imported.extend(taken.map(|block| block.header.number));
         let failure = match result {
-            Ok(head) => {
-                self.imported.extend(blocks.iter().map(|block| block.header.number));
-                return self.input(SyncInput::Imported { head });
-            }
+            Ok(head) => return self.input(SyncInput::Imported { head }),
             Err(ImportError::Invalid { hash, .. }) => ImportFailure::Invalid { hash },
             Err(ImportError::UnknownParent { hash, .. }) => ImportFailure::UnknownParent { hash },
             Err(ImportError::Storage(_)) => ImportFailure::Storage,
@@ -356,6 +355,21 @@ impl Sim {
             self.faults,
             self.manager.snapshot()
         );
+    }
+
+    /// Runs until the local head is this chain's, however it gets there.
+    pub(crate) fn sync_to_head(&mut self, chain: &MemoryChain) {
+        let head = chain.head().hash;
+        let done = self.run_until(Duration::from_secs(60), |sim| sim.local.head().hash == head);
+        assert!(done, "faults {:?}, {:#?}", self.faults, self.manager.snapshot());
+    }
+
+    /// Says that exactly these blocks were imported, in order.
+    pub(crate) fn assert_imported(&self, first: u64, last: u64) {
+        let expected = (first..=last).collect::<Vec<_>>();
+        let differs = expected.iter().zip(&self.imported).find(|(one, other)| one != other);
+        assert_eq!(differs, None);
+        assert_eq!(self.imported.len(), expected.len());
     }
 
     /// The peers that were faulted, in order of their numbers.
