@@ -35,6 +35,10 @@ pub enum HandshakeError {
     /// A public key in the packet is none.
     #[error("a public key in the handshake packet is no point of the curve")]
     BadKey,
+    /// The first frame was not made with the keys that were agreed on: the other end does not have
+    /// the key of the node that it says it is.
+    #[error("the other end did not prove that it has the key of the node it says it is")]
+    NotProved,
     /// The signature does not lead to a key.
     #[error("the signature in the handshake packet is not valid")]
     BadSignature,
