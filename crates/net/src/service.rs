@@ -19,7 +19,7 @@ use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
 use core::net::SocketAddr;
 use tokio::net::TcpStream;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -84,6 +84,12 @@ pub(crate) struct Inbox {
     pub(crate) orders: mpsc::Receiver<Order>,
 }
 
+/// Tasks that end with the node, and what tells them so.
+pub(crate) struct Companions {
+    pub(crate) tasks: JoinSet<()>,
+    pub(crate) ended: watch::Sender<()>,
+}
+
 impl Service {
     pub(crate) fn new(
         manager: PeerManager,
@@ -111,7 +117,7 @@ impl Service {
     }
 
     /// Runs until it is shut down, or until nobody holds a handle any more.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self, mut companions: Companions) {
         let done = loop {
             self.carry_out();
             let deadline = self.manager.poll_timeout();
@@ -138,6 +144,8 @@ impl Service {
             }
         };
         self.shut_down().await;
+        drop(companions.ended);
+        while companions.tasks.join_next().await.is_some() {}
         if let Some(done) = done {
             let _ = done.send(());
         }

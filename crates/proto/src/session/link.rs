@@ -5,7 +5,7 @@
 //! awake ("attends"); while it is, nobody wakes it, so a handler that answers from inside the task
 //! pays for a push and nothing else.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -120,6 +120,8 @@ pub struct Link {
     queued: AtomicUsize,
     /// Requests that are being answered elsewhere.
     holds: AtomicUsize,
+    /// Whether `State::probe` is worth a look.
+    probed: AtomicBool,
     traffic: Traffic,
 }
 
@@ -166,14 +168,17 @@ impl Link {
 
     /// Asks the peer for a sign of life now, not at the next heartbeat.
     pub fn probe(&self) {
-        self.change(|state| state.probe = true);
+        self.change(|state| {
+            state.probe = true;
+            self.probed.store(true, Relaxed);
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         let waker = {
             let mut state = self.lock();
             change(&mut state);
-            state.to_wake()
+            state.take_waker()
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -201,7 +206,7 @@ impl Link {
                 Class::Gossip => gossip,
             }
             .push_back(message);
-            state.to_wake()
+            state.take_waker()
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -265,8 +270,17 @@ impl Link {
             close: state.close,
             paused: self.is_paused(),
             handshakes: state.handshakes,
-            probe: core::mem::take(&mut state.probe),
         }
+    }
+
+    /// Whether somebody waits for a sign of life; asked once for each [`Link::probe`].
+    pub(super) fn take_probe(&self) -> bool {
+        if !self.probed.load(Relaxed) {
+            return false;
+        }
+        let mut state = self.lock();
+        self.probed.store(false, Relaxed);
+        core::mem::take(&mut state.probe)
     }
 
     /// The connection's task is about to sleep. `false` if something came in between: look again.
@@ -315,7 +329,7 @@ impl Link {
 }
 
 impl State {
-    fn to_wake(&mut self) -> Option<Waker> {
+    fn take_waker(&mut self) -> Option<Waker> {
         if self.attended { None } else { self.waker.take() }
     }
 
@@ -324,7 +338,7 @@ impl State {
         match class {
             Class::Control => {
                 self.close.get_or_insert(CloseOrder::SlowReader);
-                if let Some(waker) = self.to_wake() {
+                if let Some(waker) = self.take_waker() {
                     waker.wake();
                 }
                 Err(SendError::Closed)
@@ -350,7 +364,6 @@ pub(super) struct Orders {
     pub(super) close: Option<CloseOrder>,
     pub(super) paused: bool,
     pub(super) handshakes: usize,
-    pub(super) probe: bool,
 }
 
 /// A request that is being answered elsewhere. While [`MAX_HOLDS`] of them are alive nothing more

@@ -246,8 +246,8 @@ impl Connection {
                 self.stage = Stage::Greeting(session, peer);
             }
         }
-        if self.orders.probe
-            && let Stage::Open(open) = &mut self.stage
+        if let Stage::Open(open) = &mut self.stage
+            && self.link.take_probe()
         {
             open.ping(now, &mut self.pending);
             self.probing = true;

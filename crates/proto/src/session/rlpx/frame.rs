@@ -116,7 +116,7 @@ impl FrameWriter {
             out.extend_from_slice(piece);
             rest = later;
         }
-        out.extend_from_slice(&[0; 16][..padding]);
+        out.resize(out.len() + padding, 0);
         self.seal(out, from);
         let tag = self.mac.body_tag();
         out.extend_from_slice(&tag);
