@@ -4,7 +4,7 @@
 mod admin;
 pub mod dispatch;
 mod eth;
-mod peers;
+pub mod peers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,10 +1,13 @@
 //! `admin_…`: this node and its peers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chainmesh_identity::PeerId;
 use chainmesh_proto::eth::chain::ChainReader;
 use jsonrpsee_core::RegisterMethodError;
 use jsonrpsee_core::server::RpcModule;
+use jsonrpsee_types::ErrorObjectOwned;
 use serde_json::{Value, json};
 
 use super::peers::{ConnectedPeer, WantedPeer};
@@ -15,15 +18,26 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
     module.register_async_method("admin_peers", |_, context, _| async move {
         let peers = context.net.peers().await.map_err(internal)?;
         let local = listen_address(&context);
-        let connected = peers.iter().filter_map(|peer| ConnectedPeer::new(peer, &local));
-        Ok::<_, jsonrpsee_types::ErrorObjectOwned>(connected.collect::<Vec<_>>())
+        let heads = head_numbers(&context);
+        let connected = peers.iter().filter_map(|peer| {
+            let head = peer.info.id.and_then(|id| heads.get(&id).copied());
+            ConnectedPeer::new(peer, &local, head)
+        });
+        Ok::<_, ErrorObjectOwned>(connected.collect::<Vec<_>>())
     })?;
     module.register_async_method("chainmesh_wantedPeers", |_, context, _| async move {
         let peers = context.net.peers().await.map_err(internal)?;
         let wanted = peers.iter().filter_map(WantedPeer::new);
-        Ok::<_, jsonrpsee_types::ErrorObjectOwned>(wanted.collect::<Vec<_>>())
+        Ok::<_, ErrorObjectOwned>(wanted.collect::<Vec<_>>())
     })?;
     Ok(())
+}
+
+/// The heads of the peers, as far as synchronisation knows them.
+fn head_numbers(context: &RpcContext) -> BTreeMap<PeerId, u64> {
+    let report = context.net.sync_report();
+    let peers = report.map(|report| report.peers).unwrap_or_default();
+    peers.iter().filter_map(|peer| Some((peer.peer, peer.number?))).collect()
 }
 
 fn listen_address(context: &Arc<RpcContext>) -> String {

@@ -3,7 +3,7 @@
 use alloy_consensus::Header;
 use alloy_primitives::{B256, U64};
 use chainmesh_chain::{Chain, block};
-use chainmesh_net::BlockBody;
+use chainmesh_net::{BlockBody, SyncState};
 use chainmesh_proto::eth::chain::{ChainReader, StorageError};
 use jsonrpsee_core::RegisterMethodError;
 use jsonrpsee_core::server::RpcModule;
@@ -22,6 +22,7 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
     module.register_method("eth_chainId", |_, context, _| {
         quantity(context.chain.spec().config().chain_id)
     })?;
+    module.register_method("eth_syncing", |_, context, _| syncing(context))?;
     module.register_blocking_method("eth_getBlockByNumber", |params, context, _| {
         let (number, full) = block_params::<BlockTag>(&params)?;
         refuse_full(full)?;
@@ -33,6 +34,21 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
         block_by_hash(&context.chain, hash)
     })?;
     Ok(())
+}
+
+/// `false`, or where synchronisation stands.
+fn syncing(context: &RpcContext) -> Value {
+    match context.net.sync_report() {
+        Some(report) if report.state != SyncState::Following => {
+            let head = context.chain.head().number;
+            json!({
+                "startingBlock": quantity(head.saturating_sub(report.imported)),
+                "currentBlock": quantity(head),
+                "highestBlock": quantity(report.target.max(head)),
+            })
+        }
+        _ => Value::Bool(false),
+    }
 }
 
 /// The first two parameters of both methods; go-ethereum asks for the second, too, and most

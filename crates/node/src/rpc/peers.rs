@@ -27,6 +27,8 @@ pub struct ConnectedPeer {
     pub state: String,
     /// The public key in hex without `0x`, as in an enode URL.
     pub public_key: String,
+    /// Number of its head block, when it is known.
+    pub head_number: Option<u64>,
     /// Last measured round trip, milliseconds.
     pub rtt_millis: Option<f64>,
     /// Bytes received.
@@ -86,7 +88,11 @@ pub struct WantedPeer {
 
 impl ConnectedPeer {
     /// A connected peer; `None` for one that is not.
-    pub(super) fn new(status: &PeerStatus, local_address: &str) -> Option<Self> {
+    pub(super) fn new(
+        status: &PeerStatus,
+        local_address: &str,
+        head_number: Option<u64>,
+    ) -> Option<Self> {
         let info = &status.info;
         let (id, address) = (info.id?, info.address?);
         if info.state != PeerState::Connected {
@@ -119,6 +125,7 @@ impl ConnectedPeer {
             direction: if inbound { "inbound" } else { "outbound" }.into(),
             state: state(info.state).into(),
             public_key: id.to_string(),
+            head_number,
             rtt_millis: status.round_trip.map(|rtt| rtt.as_secs_f64() * 1000.0),
             bytes_in: status.bytes_in,
             bytes_out: status.bytes_out,
