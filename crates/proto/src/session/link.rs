@@ -270,9 +270,11 @@ impl Link {
     }
 
     /// The connection's task is about to sleep. `false` if something came in between: look again.
-    pub(super) fn sleep(&self, waker: &Waker, seen: Orders) -> bool {
+    /// A `blocked` connection has sealed all that it may ahead of the network: what is queued
+    /// waits with it, until there is room to write.
+    pub(super) fn sleep(&self, waker: &Waker, seen: Orders, blocked: bool) -> bool {
         let mut state = self.lock();
-        let idle = state.queues.iter().all(VecDeque::is_empty)
+        let idle = (blocked || state.queues.iter().all(VecDeque::is_empty))
             && state.close == seen.close
             && state.admitted == seen.admitted
             && self.is_paused() == seen.paused

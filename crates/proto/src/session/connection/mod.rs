@@ -119,6 +119,8 @@ pub struct Connection {
     over: bool,
     /// Somebody waits for a sign of life.
     probing: bool,
+    /// Enough is sealed ahead of the network: the queue waits until the driver has written it.
+    blocked: bool,
 }
 
 enum Stage {
@@ -188,6 +190,7 @@ impl Connection {
             closing_until: now,
             over: false,
             probing: false,
+            blocked: false,
         }
     }
 
@@ -372,14 +375,15 @@ impl Connection {
             let pending = core::mem::take(&mut self.pending);
             out.extend_from_slice(&pending);
         }
-        match &mut self.stage {
+        self.blocked = match &mut self.stage {
             Stage::Open(open) => open.transmit(&self.link, out, TRANSMIT_TARGET),
             Stage::Closing => {
                 self.stage = Stage::Closed;
                 false
             }
             _ => false,
-        }
+        };
+        self.blocked
     }
 
     /// So many bytes went to the network.
@@ -438,7 +442,7 @@ impl Connection {
     /// Whether the driver may sleep; if not, something came in and it is to begin again. The
     /// waker is called when others want something of this connection.
     pub fn sleep(&mut self, waker: &Waker) -> bool {
-        self.pending.is_empty() && self.link.sleep(waker, self.orders)
+        self.pending.is_empty() && self.link.sleep(waker, self.orders, self.blocked)
     }
 
     /// How many bytes the next read should have room for.
