@@ -114,3 +114,6 @@ pub(super) fn decrypt<'a>(
     cipher(&keys, iv).apply_keystream(message);
     Ok(message)
 }
+
+#[cfg(test)]
+mod tests;

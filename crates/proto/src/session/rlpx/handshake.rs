@@ -214,6 +214,14 @@ impl Recipient {
         key: &NodeKey,
         auth: &[u8],
     ) -> Result<(Secrets, Vec<u8>, PeerId), HandshakeError> {
+        Self::answer(key, auth, || Fresh::new(self.seed))
+    }
+
+    fn answer(
+        key: &NodeKey,
+        auth: &[u8],
+        fresh: impl FnOnce() -> Fresh,
+    ) -> Result<(Secrets, Vec<u8>, PeerId), HandshakeError> {
         let message = open(key, auth)?;
         let mut rest = message.as_slice();
         let mut fields = Header::decode_bytes(&mut rest, true)?;
@@ -229,7 +237,7 @@ impl Recipient {
             recover(&signature, B256::from(signed)).ok_or(HandshakeError::BadSignature)?;
         signed.zeroize();
 
-        let mut fresh = Fresh::new(self.seed);
+        let mut fresh = fresh();
         let mut fields = Vec::with_capacity(110);
         fresh.ephemeral.peer_id().as_bytes().as_slice().encode(&mut fields);
         fresh.nonce.as_slice().encode(&mut fields);
@@ -266,3 +274,6 @@ pub(super) fn derive(
     let mac = hash(&*agreed, aes.as_slice());
     (aes.0, mac.0)
 }
+
+#[cfg(test)]
+mod tests;
