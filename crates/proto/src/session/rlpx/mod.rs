@@ -107,11 +107,12 @@ impl RlpxSession {
         if self.packer.is_none() {
             return Ok(Some(Message { code, payload: body }));
         }
-        let payload = match snappy::unpack(body.clone()) {
-            Ok(payload) => payload,
-            // A Disconnect that was sent before the peer had seen our Hello is not packed.
-            Err(_) if code == chainmesh_wire::devp2p::code::DISCONNECT => body,
-            Err(error) => return Err(error.into()),
+        // A Disconnect that was sent before the peer had seen our Hello is not packed.
+        let bare = (code == chainmesh_wire::devp2p::code::DISCONNECT).then(|| body.clone());
+        let payload = match (snappy::unpack(body), bare) {
+            (Ok(payload), _) => payload,
+            (Err(_), Some(bare)) => bare,
+            (Err(error), None) => return Err(error.into()),
         };
         Ok(Some(Message { code, payload }))
     }
