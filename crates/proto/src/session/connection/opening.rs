@@ -5,9 +5,7 @@ use chainmesh_identity::PeerId;
 use chainmesh_wire::devp2p::{P2P_VERSION, code};
 
 use super::open::Open;
-use super::{
-    CloseCause, Connection, ConnectionEvent, FIRST_WORD_TIMEOUT, ProtocolFault, Stage, capabilities,
-};
+use super::{CloseCause, Connection, ConnectionEvent, FIRST_WORD_TIMEOUT, Stage, capabilities};
 use crate::session::{Handshake, Progress, Session, SessionError, rlpx};
 use crate::time::Instant;
 
@@ -49,9 +47,6 @@ impl Connection {
 
     fn authenticated(&mut self, session: Session, peer: PeerId, now: Instant) {
         self.stage = Stage::Authenticated(session, peer);
-        if self.expected.is_some_and(|expected| expected != peer) {
-            return self.close(ProtocolFault::Identity.into(), now);
-        }
         self.events.push_back(ConnectionEvent::Authenticated(peer));
         self.attend(now);
     }
