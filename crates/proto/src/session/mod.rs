@@ -9,6 +9,8 @@ pub mod connection;
 mod link;
 pub mod rlpx;
 mod snappy;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use bytes::{Bytes, BytesMut};
 use chainmesh_identity::{NodeKey, PeerId};
