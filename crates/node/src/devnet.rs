@@ -51,7 +51,7 @@ pub(crate) async fn run(options: DevnetOptions) -> anyhow::Result<()> {
     let mut signals = StopSignals::listen()?;
     let began = Instant::now();
     let mut network = Network::open(&options).await?;
-    let mut sampler = Sampler::new(began, &options.data_dir);
+    let mut sampler = Sampler::new(began);
     let kind = ScreenKind::choose(options.json);
     let mut screen = Screen::open(kind, network.len())?;
 

@@ -21,9 +21,7 @@ pub(super) fn status(view: &View, seen: u64) -> String {
         })
     };
     let events = view.events_after(seen).iter();
-    let event = |event: &super::events::Event| {
-        json!({"seconds": rounded(event.at.as_secs_f64()), "text": event.text})
-    };
+    let event = |event: &super::events::Event| json!({"seconds": rounded(event.at.as_secs_f64()), "text": event.text});
     json!({
         "type": "status",
         "seconds": rounded(view.elapsed.as_secs_f64()),

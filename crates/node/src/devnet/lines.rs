@@ -1,6 +1,6 @@
 //! The network as one plain line a second, for output that is no terminal.
 
-use super::sample::{NodeView, State, View};
+use super::sample::{NodeView, View};
 use crate::cli::output::{bytes, short_hash};
 
 /// Nodes that are told one by one; of more, only the sums.
@@ -19,7 +19,7 @@ pub(super) fn status(view: &View) -> String {
         view.nodes.iter().map(|node| node.blocks_per_second).fold(0.0, f64::max),
         bytes(sum(|node| node.bytes_in)),
         bytes(sum(|node| node.bytes_out)),
-        phase(view),
+        view.phase(),
     )
 }
 
@@ -39,19 +39,4 @@ fn each(view: &View, of: impl Fn(&NodeView) -> u64) -> String {
     }
     let (least, most) = (numbers.clone().min().unwrap_or(0), numbers.max().unwrap_or(0));
     format!("{least}..{most}")
-}
-
-fn phase(view: &View) -> String {
-    if view.synced {
-        return "in step".into();
-    }
-    let importing = view.nodes.iter().find_map(|node| match node.state {
-        State::Importing(part) => Some(part),
-        _ => None,
-    });
-    if let Some(part) = importing {
-        return format!("importing {:.0} %", part * 100.0);
-    }
-    let behind = view.nodes.iter().map(|node| node.state.progress()).fold(1.0, f64::min);
-    format!("catching up {:.0} %", (behind * 100.0).floor())
 }

@@ -146,14 +146,16 @@ impl Network {
             options.boot_nodes.extend(first.clone());
             let node = Node::start(options).await?;
             first.get_or_insert_with(|| node.enode.clone());
-            sampler.watch(&node);
             member.node = Some(node);
         }
         Ok(())
     }
 
     pub(super) fn stop_making_blocks(&mut self) {
-        self.members.iter_mut().filter_map(|member| member.node.as_mut()).for_each(Node::stop_validator);
+        self.members
+            .iter_mut()
+            .filter_map(|member| member.node.as_mut())
+            .for_each(Node::stop_validator);
     }
 
     /// Ends all nodes.
@@ -172,7 +174,8 @@ impl Network {
 impl Import {
     fn start(path: &Path, chain: &Arc<Chain>) -> anyhow::Result<Self> {
         let failed = || format!("cannot open the chain file {}", path.display());
-        let length = std::fs::File::open(path).and_then(|file| file.metadata()).with_context(failed)?;
+        let length =
+            std::fs::File::open(path).and_then(|file| file.metadata()).with_context(failed)?;
         let shared = Arc::new(ImportState::default());
         shared.total.store(length.len(), Relaxed);
         let (chain, state, file) = (Arc::clone(chain), Arc::clone(&shared), path.to_path_buf());
@@ -216,11 +219,7 @@ fn member(role: Role, data: DataDir) -> Member {
 
 /// The chain of node 1: of the genesis file, else the one that is there, else a new one that its
 /// own key seals.
-fn open_first(
-    path: &Path,
-    period: Option<u64>,
-    genesis: Option<&Path>,
-) -> anyhow::Result<DataDir> {
+fn open_first(path: &Path, period: Option<u64>, genesis: Option<&Path>) -> anyhow::Result<DataDir> {
     if let Some(genesis) = genesis {
         return Ok(DataDir::open(path, Some(ChainSpec::read(genesis)?))?);
     }

@@ -1,20 +1,18 @@
 //! How the network looks at one moment: what all screens show.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use chainmesh_identity::PeerId;
-use chainmesh_net::{P2pEvent, PeerStatus};
+use chainmesh_net::PeerStatus;
 use chainmesh_proto::eth::chain::{ChainHead, ChainReader};
-use chainmesh_proto::peers::ConnectionId;
-use tokio::sync::broadcast;
+use chainmesh_proto::peers::{ConnectionId, PeerState};
 
 use super::events::{Event, Events};
 use super::network::{Member, Network, Role};
 use crate::cli::output::short_hash;
-use crate::node::Node;
 
 /// Time over which blocks per second are measured.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -97,13 +95,41 @@ pub(super) struct View {
     pub(super) events: Vec<Event>,
     /// How many events there were since the start.
     pub(super) event_count: u64,
-    pub(super) data_dir: PathBuf,
 }
 
 impl View {
     /// Whether all nodes have the same head.
     pub(super) fn heads_agree(&self) -> bool {
         self.nodes.iter().all(|node| node.head.hash == self.best.hash)
+    }
+
+    /// What is going on, in a few words.
+    pub(super) fn phase(&self) -> String {
+        let part = |of: fn(State) -> Option<f64>| {
+            let parts = self.nodes.iter().filter_map(|node| of(node.state));
+            parts.min_by(f64::total_cmp).map(|part| (part * 100.0).floor())
+        };
+        let importing = |state| match state {
+            State::Importing(part) => Some(part),
+            _ => None,
+        };
+        let catching_up = |state| match state {
+            State::CatchingUp(part) => Some(part),
+            _ => None,
+        };
+        if let Some(percent) = part(importing) {
+            format!("importing {percent} %")
+        } else if let Some(percent) = part(catching_up) {
+            format!("catching up {percent} %")
+        } else if self.synced {
+            "in step".into()
+        } else if self.nodes.iter().any(|node| node.state == State::Waiting) {
+            "starting".into()
+        } else if self.best.number == 0 {
+            "no block yet".into()
+        } else {
+            "the heads differ".into()
+        }
     }
 
     /// The events that nobody has seen yet who has seen `seen` of them.
@@ -122,28 +148,26 @@ struct Memory {
     /// Traffic of the connections that exist, and the sum of those that are gone.
     traffic: BTreeMap<ConnectionId, (u64, u64)>,
     gone: (u64, u64),
+    /// Peers at the last look.
+    connected: BTreeSet<PeerId>,
 }
 
 /// Looks at the network again and again.
 #[derive(Debug)]
 pub(super) struct Sampler {
     began: Instant,
-    data_dir: PathBuf,
     memories: Vec<Memory>,
     numbers: HashMap<PeerId, usize>,
-    watched: Vec<broadcast::Receiver<P2pEvent>>,
     events: Events,
     told_synced: bool,
 }
 
 impl Sampler {
-    pub(super) fn new(began: Instant, data_dir: &Path) -> Self {
+    pub(super) fn new(began: Instant) -> Self {
         Self {
             began,
-            data_dir: data_dir.into(),
             memories: Vec::new(),
             numbers: HashMap::new(),
-            watched: Vec::new(),
             events: Events::default(),
             told_synced: false,
         }
@@ -154,58 +178,51 @@ impl Sampler {
         self.events.push(self.began.elapsed(), text);
     }
 
-    /// Listens to the next node that was started; they come in order.
-    pub(super) fn watch(&mut self, node: &Node) {
-        self.watched.push(node.net.subscribe());
-        self.numbers.insert(node.net.local_id, self.watched.len());
-    }
-
     /// How the network looks now.
     pub(super) async fn sample(&mut self, network: &Network) -> anyhow::Result<View> {
         let now = Instant::now();
         self.memories.resize_with(network.len(), Memory::default);
         let heads = network.members.iter().map(|member| member.chain.head());
         let best = heads.max_by_key(|head| (head.total_difficulty, head.number));
-        let best = best.unwrap_or_else(|| unreachable!("a network has at least one node"));
+        let best = best.context("a network has at least one node")?;
+        for (index, member) in network.members.iter().enumerate() {
+            if let Some(node) = &member.node {
+                self.numbers.insert(node.net.local_id, index + 1);
+            }
+        }
         let mut nodes = Vec::with_capacity(network.len());
         for (index, member) in network.members.iter().enumerate() {
             let peers = match &member.node {
                 Some(node) => node.net.peers().await?,
                 None => Vec::new(),
             };
+            self.connection_events(index, &peers);
             let importing = (index == 0).then(|| network.import_progress()).flatten();
             let memory = &mut self.memories[index];
             nodes.push(view(index + 1, member, memory, (now, &peers, importing, best)));
         }
         let synced = network.is_running() && in_step(network, &nodes, best).await?;
-        self.network_events();
         self.sync_events(&nodes, best, synced);
         let (events, event_count) = self.events.snapshot();
         let elapsed = now - self.began;
-        let data_dir = self.data_dir.clone();
-        Ok(View { elapsed, nodes, best, synced, events, event_count, data_dir })
+        Ok(View { elapsed, nodes, best, synced, events, event_count })
     }
 
-    /// Connections that came and went. Both ends tell of them; the word of the node with the
-    /// greater number is taken.
-    fn network_events(&mut self) {
+    /// Connections that came and went since the last look. Both ends know of them; the word of the
+    /// node with the greater number is taken.
+    fn connection_events(&mut self, index: usize, peers: &[PeerStatus]) {
+        let connected = peers.iter().filter(|peer| peer.info.state == PeerState::Connected);
+        let now: BTreeSet<PeerId> = connected.filter_map(|peer| peer.info.id).collect();
+        let before = core::mem::replace(&mut self.memories[index].connected, now.clone());
+        let changes = now.difference(&before).map(|peer| (peer, "is connected to"));
+        let changes = changes.chain(before.difference(&now).map(|peer| (peer, "has lost")));
+        let number = index + 1;
         let mut texts = Vec::new();
-        for (index, events) in self.watched.iter_mut().enumerate() {
-            let number = index + 1;
-            loop {
-                let (peer, what) = match events.try_recv() {
-                    Ok(P2pEvent::PeerConnected { peer_id, .. }) => (peer_id, "is connected to"),
-                    Ok(P2pEvent::PeerDisconnected { peer_id }) => (peer_id, "has lost"),
-                    Ok(_) | Err(broadcast::error::TryRecvError::Lagged(_)) => continue,
-                    Err(_) => break,
-                };
-                match self.numbers.get(&peer) {
-                    Some(other) if *other < number => {
-                        texts.push(format!("node {number} {what} node {other}"));
-                    }
-                    Some(_) => {}
-                    None => texts.push(format!("node {number} {what} {}", peer.short())),
-                }
+        for (peer, what) in changes {
+            match self.numbers.get(peer) {
+                Some(other) if *other > number => {}
+                Some(other) => texts.push(format!("node {number} {what} node {other}")),
+                None => texts.push(format!("node {number} {what} {}", peer.short())),
             }
         }
         texts.into_iter().for_each(|text| self.tell(text));
@@ -292,11 +309,7 @@ impl Memory {
 }
 
 /// Whether the heads of all nodes are on the chain of the best one, at its end.
-async fn in_step(
-    network: &Network,
-    nodes: &[NodeView],
-    best: ChainHead,
-) -> anyhow::Result<bool> {
+async fn in_step(network: &Network, nodes: &[NodeView], best: ChainHead) -> anyhow::Result<bool> {
     let near = nodes.iter().all(|node| node.missing <= ON_ITS_WAY);
     let holder = nodes.iter().position(|node| node.head == best);
     let Some(member) = holder.and_then(|index| network.members.get(index)) else {

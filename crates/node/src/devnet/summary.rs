@@ -29,7 +29,10 @@ pub(super) fn text(view: &View, kept: Option<&Path>) -> String {
     }
     if let Some(path) = kept {
         lines.push(String::new());
-        lines.push(format!("Its data are in {}: run it again with --data-dir to go on.", path.display()));
+        lines.push(format!(
+            "Its data are in {}: run it again with --data-dir to go on.",
+            path.display()
+        ));
     }
     lines.join("\n")
 }

@@ -140,11 +140,11 @@ fn draw(frame: &mut Frame<'_>, view: &View) {
 }
 
 fn title(frame: &mut Frame<'_>, area: Rect, view: &View) {
-    let (text, color) = if view.synced { ("in step", Color::Green) } else { ("…", Color::Yellow) };
+    let color = if view.synced { Color::Green } else { Color::Yellow };
     let left = Line::from(vec![
         Span::styled(" chainmesh devnet", BOLD),
         Span::raw(format!("  {} nodes  {}  ", view.nodes.len(), duration(view.elapsed))),
-        Span::styled(text, Style::new().fg(color)),
+        Span::styled(view.phase(), Style::new().fg(color)),
     ]);
     frame.render_widget(Paragraph::new(left), area);
     frame.render_widget(Paragraph::new("q or Ctrl-C ends it ").style(DIM).right_aligned(), area);
