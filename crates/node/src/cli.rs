@@ -8,10 +8,10 @@ mod export;
 mod import;
 mod key;
 mod logging;
-mod output;
+pub(crate) mod output;
 mod peers;
 mod run;
-mod signals;
+pub(crate) mod signals;
 
 use std::process::ExitCode;
 

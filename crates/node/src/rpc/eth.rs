@@ -69,7 +69,10 @@ fn refuse_full(full: bool) -> RpcResult<()> {
 
 /// A block by its number, or by a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a block is a number such as \"0x1b4\", or \"earliest\", \"latest\", \"pending\", \"safe\" or \"finalized\""
+)]
 enum BlockTag {
     Name(BlockName),
     Number(U64),
