@@ -5,13 +5,35 @@
 //! here, its line in [`TARGETS`], a file in `fuzz_targets/`, its `[[bin]]` in `Cargo.toml`, and a first
 //! input in `corpus/<name>/`. An input that once broke a decoder stays in the corpus, named after it.
 
+mod chain;
+mod cursor;
+mod eth;
+mod ipc;
+mod peers;
+mod sync;
+
 use chainmesh_identity::PeerId;
+
+pub use chain::{chain_file, genesis_json};
+pub use eth::{eth_message, eth_peer};
+pub use ipc::ipc_framing;
+pub use peers::peers_ops;
+pub use sync::sync_ops;
 
 /// A target: returns if the decoder kept its promise on these bytes, panics if not.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its program and of its folder in `corpus/`.
-pub const TARGETS: &[(&str, Target)] = &[("peer_id", peer_id)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("chain_file", chain_file),
+    ("eth_message", eth_message),
+    ("eth_peer", eth_peer),
+    ("genesis_json", genesis_json),
+    ("ipc_framing", ipc_framing),
+    ("peer_id", peer_id),
+    ("peers_ops", peers_ops),
+    ("sync_ops", sync_ops),
+];
 
 /// `PeerId` from hex text and from raw bytes.
 pub fn peer_id(data: &[u8]) {
