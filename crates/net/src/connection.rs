@@ -66,7 +66,8 @@ async fn linger(mut stream: TcpStream) {
         return;
     }
     let discard = async {
-        let mut scrap = [0; 4096];
+        // On the heap: an array would be in the task of every connection, from its beginning.
+        let mut scrap = vec![0; 4096];
         let mut left = LINGER_BYTES;
         while let Ok(read @ 1..) = stream.read(&mut scrap).await {
             left = left.saturating_sub(read);
@@ -107,7 +108,8 @@ impl Pump {
             if let Some(event) = self.connection.poll() {
                 return Poll::Ready(Some(event));
             }
-            if self.connection.is_finished() && self.output.is_empty() {
+            // What the peer did not take until its time was over is left behind.
+            if self.connection.is_finished() {
                 return Poll::Ready(None);
             }
             moved |= self.time(context, now);

@@ -76,6 +76,7 @@ pub(crate) struct Service {
     /// Inbound sockets that the manager has not decided about; it does so at once.
     inbound: HashMap<ConnectionId, (TcpStream, SocketAddr)>,
     tasks: JoinSet<()>,
+    dials: JoinSet<()>,
 }
 
 /// The receiving ends of the control plane.
@@ -113,6 +114,7 @@ impl Service {
             connections: HashMap::new(),
             inbound: HashMap::new(),
             tasks: JoinSet::new(),
+            dials: JoinSet::new(),
         }
     }
 
@@ -141,6 +143,7 @@ impl Service {
                 },
                 () = timer => self.manager.handle_timeout(self.clock.now()),
                 Some(_) = self.tasks.join_next() => {}
+                Some(_) = self.dials.join_next() => {}
             }
         };
         self.shut_down().await;
@@ -156,9 +159,17 @@ impl Service {
         self.accepted.close();
         self.manager.handle(self.clock.now(), Input::Shutdown);
         self.carry_out();
-        self.reports.close();
-        while self.reports.recv().await.is_some() {}
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        self.dials.abort_all();
+        let all = async {
+            // Their last reports are taken off them: a task that cannot report would not say
+            // goodbye.
+            loop {
+                tokio::select! {
+                    _ = self.reports.recv() => {}
+                    task = self.tasks.join_next() => if task.is_none() { break },
+                }
+            }
+        };
         let patience = core::time::Duration::from_secs(3);
         if tokio::time::timeout(patience, all).await.is_err() {
             self.tasks.abort_all();
@@ -284,7 +295,7 @@ impl Service {
         debug!(%conn, %target, "dialling");
         self.connections.insert(conn, Entry { link: Arc::default(), waiting: None });
         let report_to = self.report_to.clone();
-        self.tasks.spawn(async move {
+        self.dials.spawn(async move {
             let result = dial::connect(&target).await;
             let _ = report_to.send((conn, Report::Dialled(result))).await;
         });

@@ -181,8 +181,15 @@ impl World {
             machine.attend(now);
             machine.receive(now, &mut held.input);
             let mut out = BytesMut::new();
-            while machine.transmit(&mut out) {}
-            machine.transmitted(out.len());
+            loop {
+                let mut part = BytesMut::new();
+                let more = machine.transmit(&mut part);
+                machine.transmitted(part.len());
+                out.unsplit(part);
+                if !more {
+                    break;
+                }
+            }
             let events: Vec<_> = core::iter::from_fn(|| machine.poll()).collect();
             let finished = machine.is_finished();
             let asleep = machine.sleep(&held.waker);

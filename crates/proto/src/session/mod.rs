@@ -9,6 +9,8 @@ pub mod connection;
 mod link;
 pub mod rlpx;
 mod snappy;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use bytes::{Bytes, BytesMut};
 use chainmesh_identity::{NodeKey, PeerId};
@@ -193,6 +195,18 @@ impl Session {
         match self {
             Self::Rlpx(session) => session.read(input, limit),
             Self::Clear(_) => ClearSession::read(input, limit),
+        }
+    }
+
+    /// Whether the peer has shown by the beginning of its first message that it has the keys of
+    /// this session. (In a clear session nothing is proved: that it speaks at all must do.)
+    ///
+    /// # Errors
+    /// [`HandshakeError::NotProved`] when the peer has no keys; see [`SessionError`].
+    pub fn prove(&mut self, input: &mut BytesMut, limit: usize) -> Result<bool, SessionError> {
+        match self {
+            Self::Rlpx(session) => session.prove(input, limit),
+            Self::Clear(_) => Ok(!input.is_empty()),
         }
     }
 

@@ -7,8 +7,9 @@
 use chainmesh_identity::PeerId;
 use chainmesh_wire::eth::{BlockHeader, BlockId};
 
-use super::limits::{MAX_REORG_DEPTH, STORAGE_PAUSE};
+use super::limits::{MAX_SEARCH_TIME, STORAGE_PAUSE};
 use super::peer::HeaderQuery;
+use super::peer::Slot;
 use super::types::{RequestToken, SyncEvent, SyncFault, SyncOutput};
 use super::{BlockSyncManager, Mode};
 use crate::time::Instant;
@@ -24,6 +25,7 @@ pub(super) struct Search {
     /// The lowest number that is known not to be in common.
     high: u64,
     step: u64,
+    began: Instant,
     /// The block that is being looked up in our chain.
     lookup: Option<(RequestToken, BlockId)>,
 }
@@ -75,15 +77,38 @@ impl BlockSyncManager {
             .max();
         let Some((_, number, peer)) = candidate else { return false };
         let high = number.min(self.local.number).saturating_add(1);
-        let search =
-            Search { peer, low: self.genesis, halving: false, high, step: 1, lookup: None };
+        let search = Search {
+            peer,
+            low: self.genesis,
+            halving: false,
+            high,
+            step: 1,
+            began: now,
+            lookup: None,
+        };
         self.mode = Mode::Searching(search);
         self.continue_search(now);
         true
     }
 
+    /// Ends a search that takes too long; says whether it did. What the peer has is not worth it.
+    pub(super) fn give_up_search(&mut self, now: Instant) -> bool {
+        let Mode::Searching(search) = &self.mode else { return false };
+        if now.saturating_since(search.began) < MAX_SEARCH_TIME {
+            return false;
+        }
+        if let Some(peer) = self.peers.get_mut(&search.peer) {
+            peer.exhausted = Some(peer.hash);
+            if let Slot::Busy(job) = &mut peer.headers {
+                job.query = HeaderQuery::Abandoned;
+            }
+        }
+        self.mode = Mode::Fetching;
+        true
+    }
+
     fn continue_search(&mut self, now: Instant) {
-        let floor = self.local.number.saturating_sub(MAX_REORG_DEPTH);
+        let floor = self.local.number.saturating_sub(self.limits.reorg_depth);
         let Mode::Searching(search) = &mut self.mode else { return };
         let peer = search.peer;
         match search.next(floor) {
@@ -92,7 +117,7 @@ impl BlockSyncManager {
             }
             Next::Found(ancestor) => self.ancestor_found(peer, ancestor),
             Next::TooDeep => {
-                self.fault(peer, SyncFault::TooDeep { limit: MAX_REORG_DEPTH });
+                self.fault(peer, SyncFault::TooDeep { limit: self.limits.reorg_depth });
             }
         }
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chainmesh_identity::PeerId;
 use chainmesh_wire::eth::{BlockBody, BlockHeader, BlockId, Origin};
 
-use super::limits::{MAX_STRIKES, RETRY_PAUSE};
+use super::limits::{MAX_PAUSE_DOUBLINGS, MAX_STRIKES, RETRY_PAUSE};
 use super::peer::{Answered, BodyQuery, HeaderQuery, Job, WantedBody, settle};
 use super::types::{RequestToken, SyncFault};
 use super::{BlockSyncManager, Mode};
@@ -105,18 +105,14 @@ impl BlockSyncManager {
             HeaderQuery::Ancestor { .. } => self.mode = Mode::Fetching,
             _ => {}
         }
-        self.strike(now, id, |peer, until| peer.headers.pause(until));
-    }
-
-    /// An empty answer for something that the peer claims to have.
-    fn strike(&mut self, now: Instant, id: PeerId, pause: impl FnOnce(&mut super::Peer, Instant)) {
+        // It claims to have what was asked for.
         let Some(peer) = self.peers.get_mut(&id) else { return };
         peer.strikes += 1;
         let count = peer.strikes;
         if count >= MAX_STRIKES {
             self.fault(id, SyncFault::EmptyAnswers { count });
         } else {
-            pause(peer, now + RETRY_PAUSE.saturating_mul(count));
+            peer.headers.pause(now + RETRY_PAUSE.saturating_mul(count));
         }
     }
 
@@ -127,7 +123,7 @@ impl BlockSyncManager {
             return;
         }
         self.line.insert(id, headers);
-        while let Err(mismatch) = self.line.join() {
+        while let Some(mismatch) = self.line.join() {
             let (owner, number) = (mismatch.owner, mismatch.number);
             if mismatch.before == Some(owner) {
                 self.fault(owner, SyncFault::NotContinuous { number });
@@ -186,7 +182,7 @@ impl BlockSyncManager {
             self.no_bodies(now, id, &job);
             return;
         }
-        peer.strikes = 0;
+        peer.without_bodies = 0;
         match &job.query {
             BodyQuery::Line(wanted) => self.line_bodies(id, wanted, &matched, bodies),
             BodyQuery::Announced(wanted) => {
@@ -197,12 +193,18 @@ impl BlockSyncManager {
         }
     }
 
+    /// No body at all. That is no fault by itself, for the headers are another peer's and may have
+    /// been made up; but such a peer is asked ever more rarely.
     fn no_bodies(&mut self, now: Instant, id: PeerId, job: &Job<BodyQuery>) {
         self.want_again(&job.query);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            let doublings = peer.without_bodies.min(MAX_PAUSE_DOUBLINGS);
+            peer.without_bodies = peer.without_bodies.saturating_add(1);
+            peer.bodies.pause(now + RETRY_PAUSE.saturating_mul(1 << doublings));
+        }
         if let BodyQuery::Line(wanted) = &job.query {
             self.set_lacking(id, wanted);
         }
-        self.strike(now, id, |peer, until| peer.bodies.pause(until));
     }
 
     fn line_bodies(
@@ -214,7 +216,7 @@ impl BlockSyncManager {
     ) {
         let total = bodies.iter().map(|body| body.rlp.len()).sum::<usize>();
         let fits = self.line.bytes().saturating_add(total) <= self.limits.pending_bytes;
-        let first_missing = self.line.first_missing();
+        let first_missing = if fits { None } else { self.line.first_missing() };
         for (place, body) in matched.iter().zip(bodies) {
             let Some(wanted) = wanted.get(*place) else { continue };
             let size = body.rlp.len();

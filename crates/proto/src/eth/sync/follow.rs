@@ -157,15 +157,17 @@ impl BlockSyncManager {
             parent = hash;
         }
         if taken.is_empty() {
-            let head = self.local.number;
-            let beside = self
-                .announced
-                .iter()
-                .find(|(_, one)| one.number <= head && one.header.is_some() && one.body.is_some())
-                .map(|(hash, _)| *hash);
+            let beside = self.announced.iter().find(|(_, one)| self.is_beside(one));
+            let beside = beside.map(|(hash, _)| *hash);
             taken.extend(beside.and_then(|hash| self.take_whole(&hash)));
         }
         taken
+    }
+
+    /// Whether a whole block may belong to another branch that the chain knows.
+    fn is_beside(&self, one: &Announced) -> bool {
+        let (Some(header), Some(_)) = (&one.header, &one.body) else { return false };
+        one.number <= self.local.number || self.recent.contains(&header.header.parent_hash)
     }
 
     fn whole_child_of(&self, parent: &B256) -> Option<B256> {
@@ -195,6 +197,7 @@ impl BlockSyncManager {
                     *parent != head.hash
                         && !self.announced.contains_key(parent)
                         && !self.is_importing(parent)
+                        && !self.recent.contains(parent)
                 })
             })
             .map(|(hash, _)| *hash)

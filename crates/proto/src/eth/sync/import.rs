@@ -61,16 +61,23 @@ impl BlockSyncManager {
 
     pub(super) fn on_imported(&mut self, head: ChainHead) {
         let Some(batch) = self.importing.take() else {
-            self.local = head;
+            self.set_local(head);
             return;
         };
         self.imported = self.imported.saturating_add(u64::try_from(batch.len()).unwrap_or(0));
         for block in &batch.blocks {
             self.remember_recent(block.header.hash);
         }
-        let moved = head.hash != self.local.hash;
-        self.local = head;
-        if moved && batch.base.is_none() {
+        // Whoever has no more than this was tried, whether or not it became the head.
+        for peer in self.peers.values_mut() {
+            if batch.find(&peer.hash).is_some() {
+                peer.exhausted = Some(peer.hash);
+            }
+        }
+        let before = self.local.hash;
+        self.set_local(head);
+        let head = self.local;
+        if head.hash != before && batch.base.is_none() {
             self.outputs.push_back(SyncOutput::Announce(head));
         }
     }
@@ -88,7 +95,7 @@ impl BlockSyncManager {
         head: ChainHead,
         failure: ImportFailure,
     ) {
-        self.local = head;
+        self.set_local(head);
         let Some(batch) = self.importing.take() else { return };
         match failure {
             ImportFailure::Storage => self.retry_later(now, batch),

@@ -17,6 +17,8 @@ pub struct SyncLimits {
     pub import_blocks: usize,
     /// Most bytes in an import, unless one block is larger.
     pub import_bytes: usize,
+    /// How far below the head another branch may begin: geth's `FullImmutabilityThreshold`.
+    pub reorg_depth: u64,
 }
 
 impl Default for SyncLimits {
@@ -27,6 +29,7 @@ impl Default for SyncLimits {
             pending_bytes: 64 * 1024 * 1024,
             import_blocks: 512,
             import_bytes: 8 * 1024 * 1024,
+            reorg_depth: 90_000,
         }
     }
 }
@@ -48,18 +51,27 @@ pub const INITIAL_ROUND_TRIP: Duration = Duration::from_secs(1);
 pub const TIMEOUT_ROUND_TRIPS: u32 = 3;
 /// Shortest time-out (geth's `rttMinEstimate`).
 pub const MIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest time-out (geth's `rttMaxEstimate`), and the time after which a peer that still has not
-/// answered is dropped.
+/// Longest time-out (geth's `rttMaxEstimate`), and how long after its time-out a peer that still
+/// has not answered is dropped.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(20);
-/// Empty answers in a row after which a peer is dropped. Fewer can be honest: the peer's head has
+/// The request that all others wait for is sent to a second, idle peer as well after so many of
+/// that peer's round trips. One more than the time-out's, counted by the quicker peer.
+pub const HEDGE_ROUND_TRIPS: u32 = 4;
+/// Shortest time until then: below it a second request costs more than the wait.
+pub const MIN_HEDGE: Duration = Duration::from_millis(200);
+/// Empty answers for headers in a row after which a peer is dropped. Fewer can be honest: the peer's head has
 /// just moved to another branch.
 pub const MAX_STRIKES: u32 = 3;
 /// Pause after an empty answer, times the strikes, and after a request that could not be sent.
 pub const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// How often the pause is doubled for a peer without the bodies that it is asked for: up to about
+/// thirteen seconds.
+pub const MAX_PAUSE_DOUBLINGS: u32 = 6;
 /// Pause after the store has failed.
 pub const STORAGE_PAUSE: Duration = Duration::from_secs(5);
-/// How far below the head another branch may begin: geth's `FullImmutabilityThreshold`.
-pub const MAX_REORG_DEPTH: u64 = 90_000;
+/// Longest search for a block in common. It takes at most 34 questions (17 down, 17 by halving):
+/// a peer that needs longer keeps this node from following the others.
+pub const MAX_SEARCH_TIME: Duration = Duration::from_secs(60);
 /// Announced blocks this far below the head are still fetched (geth's `maxUncleDist`).
 pub const MAX_BELOW_HEAD: u64 = 7;
 /// Announced blocks this far above the head are still fetched one by one (geth's `maxQueueDist`).

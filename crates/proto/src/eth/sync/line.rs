@@ -147,13 +147,13 @@ impl Line {
         self.ahead.insert(start, Segment { owner, headers });
     }
 
-    /// Moves what fits from ahead into the line.
-    pub(super) fn join(&mut self) -> Result<(), Mismatch> {
+    /// Moves what fits from ahead into the line. A segment that does not fit is dropped and named.
+    pub(super) fn join(&mut self) -> Option<Mismatch> {
         while let Some(entry) = self.ahead.first_entry() {
             let tip = self.blocks.back().map_or(self.base, Waiting::id);
             let next = tip.number.saturating_add(1);
             if *entry.key() > next {
-                return Ok(());
+                return None;
             }
             let overlaps = *entry.key() < next;
             let Segment { owner, headers } = entry.remove();
@@ -167,13 +167,13 @@ impl Line {
             if !links {
                 self.bytes -= headers.iter().map(|header| header.rlp.len()).sum::<usize>();
                 let before = self.blocks.back().map(|one| one.owner);
-                return Err(Mismatch { owner, number: next, before });
+                return Some(Mismatch { owner, number: next, before });
             }
             for header in headers {
                 self.append(owner, header);
             }
         }
-        Ok(())
+        None
     }
 
     fn append(&mut self, owner: PeerId, header: BlockHeader) {

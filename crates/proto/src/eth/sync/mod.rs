@@ -20,6 +20,7 @@
 mod ancestor;
 mod answer;
 mod follow;
+mod hedge;
 mod import;
 pub mod limits;
 mod line;
@@ -84,6 +85,8 @@ pub struct BlockSyncManager {
     importing: Option<Importing>,
     import_not_before: Instant,
     search_not_before: Instant,
+    /// When a second peer may be asked for what all others wait for.
+    hedge_at: Option<Instant>,
     announced: BTreeMap<B256, Announced>,
     invalid: VecDeque<B256>,
     recent: VecDeque<B256>,
@@ -114,6 +117,7 @@ impl BlockSyncManager {
             importing: None,
             import_not_before: Instant::ZERO,
             search_not_before: Instant::ZERO,
+            hedge_at: None,
             announced: BTreeMap::new(),
             invalid: VecDeque::new(),
             recent: VecDeque::new(),
@@ -141,7 +145,7 @@ impl BlockSyncManager {
             SyncInput::Bodies { peer, token, bodies } => self.on_bodies(now, peer, token, bodies),
             SyncInput::RequestFailed { peer, token } => self.on_request_failed(now, peer, token),
             SyncInput::LookedUp { token, canonical } => self.on_looked_up(now, token, canonical),
-            SyncInput::LocalHead(head) => self.local = head,
+            SyncInput::LocalHead(head) => self.set_local(head),
             SyncInput::Imported { head } => self.on_imported(head),
             SyncInput::ImportFailed { head, failure } => {
                 self.on_import_failed(now, head, failure);
@@ -160,6 +164,7 @@ impl BlockSyncManager {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let now = self.now;
         let mut wake = self.peers.values().fold(None, |wake, peer| earliest(wake, peer.wake(now)));
+        wake = earliest(wake, self.hedge_at);
         for pause in [self.import_not_before, self.search_not_before] {
             if pause > now {
                 wake = earliest(wake, Some(pause));
@@ -261,6 +266,14 @@ impl BlockSyncManager {
             {
                 job.query = HeaderQuery::Abandoned;
             }
+        }
+    }
+
+    /// The chain has this head. Heads may be told out of order, when this node makes a block during
+    /// an import; the total difficulty of the head only ever rises.
+    fn set_local(&mut self, head: ChainHead) {
+        if head.total_difficulty >= self.local.total_difficulty {
+            self.local = head;
         }
     }
 

@@ -87,9 +87,12 @@ pub(super) enum Slot<Q> {
         not_before: Instant,
     },
     Busy(Job<Q>),
+    /// What counts is when it became late, not when it was sent: a machine that was not run for a
+    /// while must not find all its peers silent.
     Late {
         token: RequestToken,
         sent: Instant,
+        since: Instant,
     },
 }
 
@@ -113,7 +116,7 @@ impl<Q> Slot<Q> {
         match self {
             Self::Idle { not_before } => (*not_before > now).then_some(*not_before),
             Self::Busy(job) => Some(job.deadline),
-            Self::Late { sent, .. } => Some(*sent + MAX_TIMEOUT),
+            Self::Late { since, .. } => Some(*since + MAX_TIMEOUT),
         }
     }
 
@@ -127,7 +130,7 @@ impl<Q> Slot<Q> {
         if job.deadline > now {
             return None;
         }
-        let late = Self::Late { token: job.token, sent: job.sent };
+        let late = Self::Late { token: job.token, sent: job.sent, since: now };
         match core::mem::replace(self, late) {
             Self::Busy(job) => Some(job),
             _ => None,
@@ -137,8 +140,8 @@ impl<Q> Slot<Q> {
     /// How long an unanswered request is old, if that is too long.
     pub(super) fn overdue(&self, now: Instant) -> Option<Duration> {
         match self {
-            Self::Late { sent, .. } => {
-                Some(now.saturating_since(*sent)).filter(|waited| *waited >= MAX_TIMEOUT)
+            Self::Late { sent, since, .. } if now.saturating_since(*since) >= MAX_TIMEOUT => {
+                Some(now.saturating_since(*sent))
             }
             _ => None,
         }
@@ -172,8 +175,10 @@ pub(super) struct Peer {
     pub(super) diverged: bool,
     pub(super) headers: Slot<HeaderQuery>,
     pub(super) bodies: Slot<BodyQuery>,
-    /// Empty answers in a row.
+    /// Empty answers in a row where it claims to have headers.
     pub(super) strikes: u32,
+    /// Empty answers in a row to requests for bodies.
+    pub(super) without_bodies: u32,
     /// Estimate of a round trip.
     pub(super) round_trip: Duration,
     /// Estimate of the bodies that it delivers in a second.
@@ -181,6 +186,8 @@ pub(super) struct Peer {
     /// Decides between peers that are otherwise equal.
     pub(super) lot: u64,
     lacking: BTreeSet<B256>,
+    /// Whether an answer has been measured: the first replaces the guess.
+    measured: bool,
 }
 
 impl Peer {
@@ -201,10 +208,12 @@ impl Peer {
             headers: Slot::Idle { not_before: Instant::ZERO },
             bodies: Slot::Idle { not_before: Instant::ZERO },
             strikes: 0,
+            without_bodies: 0,
             round_trip: INITIAL_ROUND_TRIP,
             rate: INITIAL_BODIES_PER_SECOND,
             lot,
             lacking: BTreeSet::new(),
+            measured: false,
         }
     }
 
@@ -273,6 +282,10 @@ impl Peer {
 
     /// An answer came after this long.
     pub(super) fn measure_round_trip(&mut self, took: Duration) {
+        if !core::mem::replace(&mut self.measured, true) {
+            self.round_trip = took.min(MAX_TIMEOUT);
+            return;
+        }
         let estimate = self.round_trip.as_secs_f64() * (1.0 - MEASUREMENT_IMPACT)
             + took.min(MAX_TIMEOUT).as_secs_f64() * MEASUREMENT_IMPACT;
         self.round_trip = Duration::from_secs_f64(estimate);

@@ -18,6 +18,9 @@ impl BlockSyncManager {
             self.ask_for_headers(now);
             self.drop_blocks_that_nobody_has();
             self.ask_for_bodies(now);
+            self.hedge(now);
+        } else {
+            self.hedge_at = None;
         }
         if matches!(self.mode, Mode::Following) {
             self.ask_for_announced(now);
@@ -54,8 +57,12 @@ impl BlockSyncManager {
     }
 
     fn choose_mode(&mut self, now: Instant) {
-        if matches!(self.mode, Mode::Searching(_)) {
+        if matches!(self.mode, Mode::Searching(_)) && !self.give_up_search(now) {
             return;
+        }
+        if self.line.is_bare() && self.importing.is_none() && self.target().is_none() {
+            // Nobody is left to ask for what comes before the headers that are ahead.
+            self.restart_line(self.line.base());
         }
         if self.line.is_empty() && self.importing.is_none() {
             self.leave_finished_branch();
@@ -138,7 +145,7 @@ impl BlockSyncManager {
     }
 
     /// The best free peer that claims the block `start`, and the number of its head.
-    fn best_header_peer(&self, now: Instant, start: u64) -> Option<(PeerId, u64)> {
+    pub(super) fn best_header_peer(&self, now: Instant, start: u64) -> Option<(PeerId, u64)> {
         let master = self.master.filter(|_| self.line.is_bare());
         self.peers
             .iter()
@@ -173,7 +180,7 @@ impl BlockSyncManager {
     }
 
     /// Whether a peer may have the body of a block of the line.
-    fn may_have(&self, id: PeerId, peer: &Peer, number: u64) -> bool {
+    pub(super) fn may_have(&self, id: PeerId, peer: &Peer, number: u64) -> bool {
         let Some(waiting) = self.line.get(number) else { return false };
         let claims = waiting.owner == id
             || (!peer.diverged && peer.number.is_some_and(|head| head >= number));
@@ -226,22 +233,20 @@ impl BlockSyncManager {
         let size = self.body_size.max(1);
         let expected = self.line.bytes().saturating_add(in_flight.saturating_mul(size));
         let room = self.limits.pending_bytes.saturating_sub(expected) / size;
-        let blocked = self.line.first_missing().is_some_and(|number| {
-            self.line.get(number.saturating_sub(1)).is_none()
-                && self.line.wanted().contains(&number)
-        });
+        let first = self.line.base().number.checked_add(1);
+        let blocked = first.is_some() && self.line.wanted().first().copied() == first;
         room.max(usize::from(blocked))
     }
 
-    /// If all that could have a body said that they have not, the header was made up by somebody
-    /// who is gone: the line ends below it.
+    /// If nobody here could have a body (they said that they have not, are on another branch, or
+    /// below it), its header may have been made up by somebody who is gone: the line ends there.
     fn drop_blocks_that_nobody_has(&mut self) {
         let Some(number) = self.line.wanted().first().copied() else { return };
-        let Some(waiting) = self.line.get(number) else { return };
-        let hash = waiting.header.hash;
-        let asked = self.peers.values().any(|peer| peer.lacks(&hash));
         let hope = self.peers.iter().any(|(id, peer)| self.may_have(*id, peer, number));
-        if asked && !hope {
+        // Who has not told its number yet may have it, and so may whoever comes back.
+        let unknown =
+            self.peers.values().any(|peer| peer.number.is_none() && peer.is_better(&self.local));
+        if !hope && !unknown && !self.peers.is_empty() {
             self.line.truncate(number);
             self.forgive_diverged();
             let tip = self.line.tip();

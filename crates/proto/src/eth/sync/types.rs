@@ -225,7 +225,7 @@ pub enum SyncFault {
         /// Number of the block.
         number: u64,
     },
-    /// Nothing, again and again, where the peer claims to have blocks.
+    /// No headers, again and again, where the peer claims to have blocks.
     #[error("{count} empty answers in a row for blocks that the peer claims to have")]
     EmptyAnswers {
         /// How many.
@@ -303,6 +303,6 @@ pub struct SyncPeerReport {
     pub round_trip: Duration,
     /// Estimate of the bodies that it delivers in a second.
     pub bodies_per_second: u64,
-    /// Empty answers in a row.
+    /// Empty answers in a row where it claims to have headers.
     pub strikes: u32,
 }

@@ -154,6 +154,30 @@ fn a_better_sibling_of_the_head_is_fetched() {
     assert_eq!(sim.announced, [chain.head()]);
 }
 
+/// A branch that grows beside ours with less difficulty is followed block by block, and nothing of
+/// it is fetched twice.
+#[test]
+fn a_lighter_branch_is_followed_without_fetching_it_again() {
+    let (mut sim, chain) = settled(FULL);
+    let light = MemoryChain::with(&branch(&genesis(), 9, FULL));
+    let light = Arc::new(light);
+    let shape = Shape { salt: 1, difficulty: 1, ..FULL };
+    for number in 3..=4 {
+        sim.add_with(number, Kind::Honest, &light, Duration::from_millis(9), EthVersion::Eth69);
+    }
+    for _ in 10..=14 {
+        extend(&light, shape);
+        sim.announce(peer_id(3));
+        sim.announce(peer_id(4));
+        sim.run_until(MINUTE, |_| false);
+    }
+    // Total difficulty 1 + 18 + 5 against 1 + 20: at the fourth block the light branch wins.
+    assert_eq!(sim.local.head(), light.head());
+    assert_ne!(light.head(), chain.head());
+    assert_eq!(sim.imported, [10, 11, 12, 13, 14]);
+    assert!(sim.faults.is_empty());
+}
+
 #[test]
 fn invalid_announced_blocks_are_faults_and_are_remembered() {
     let (mut sim, chain) = settled(EMPTY);
