@@ -111,7 +111,10 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
     super::runtime()?.block_on(async {
         let mut signals = StopSignals::listen()?;
         let node = Node::start(options).await?;
-        output::line(&node.enode.to_string())?;
+        if let Err(error) = output::line(&node.enode.to_string()) {
+            // Whoever started the node need not listen to it.
+            tracing::warn!("the enode URL was not printed: {error}");
+        }
         signals.next().await;
         signals.end_on_next();
         node.stop().await;

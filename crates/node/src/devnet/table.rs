@@ -80,7 +80,7 @@ impl LiveTable {
         self.keys.quit().await;
     }
 
-    pub(super) fn close(mut self: Box<Self>) -> anyhow::Result<()> {
+    pub(super) fn close(mut self) -> anyhow::Result<()> {
         self.restore().context("cannot restore the terminal")
     }
 
