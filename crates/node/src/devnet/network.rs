@@ -136,8 +136,8 @@ impl Network {
             sampler.tell(format!("node 1 has {blocks} blocks from the file"));
         }
         let mut first = None;
-        // All of the others want the first one.
-        let max_peers = self.members.len().max(DEFAULT_MAX_PEERS);
+        // All of the others want the first one, and a part of its slots is not for inbound peers.
+        let max_peers = (self.members.len() * 2).max(DEFAULT_MAX_PEERS);
         for member in &mut self.members {
             let Some(data) = member.data.take() else { continue };
             let key = data.key()?;
