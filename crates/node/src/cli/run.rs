@@ -27,7 +27,8 @@ const MAX_CONFIG_FILE: u64 = 1 << 20;
 #[command(after_help = "\
 Examples:
   chainmesh run --data-dir ./node --genesis genesis.json
-  chainmesh run --data-dir ./other --genesis genesis.json --port 30304 --bootnode enode://…@…:30303
+  chainmesh run --data-dir ./other --genesis genesis.json --port 30304 \\
+      --bootnode enode://…@10.0.0.1:30303
   chainmesh run --config node.toml
 
 A configuration file has the same names, and a flag goes before it:

@@ -13,9 +13,13 @@ fn every_command_has_help_with_an_example() {
         &["key", "show"],
         &["peers"],
     ] {
+        // No terminal is at the other end, so lines are 100 wide, unless they are written shorter.
         let help = succeeds(&[command, &["--help"]].concat());
         let example = format!("  chainmesh {} --", command.join(" "));
         assert!(help.contains(&example), "{command:?} has no example:\n{help}");
+        let examples = help.split("\nExample").nth(1).unwrap();
+        let long = examples.lines().find(|line| line.chars().count() > 80);
+        assert_eq!(long, None, "the examples of {command:?} do not fit into a terminal");
     }
 }
 
