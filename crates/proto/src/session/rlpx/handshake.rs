@@ -277,3 +277,5 @@ pub(super) fn derive(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::forged_auth;

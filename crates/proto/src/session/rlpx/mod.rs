@@ -151,4 +151,7 @@ pub(super) const MAX_PAYLOAD: usize = MAX_FRAME - MAX_CODE - 9;
 pub(super) const MAX_BASE_FRAME: usize = chainmesh_wire::devp2p::MAX_BASE_MESSAGE + MAX_CODE;
 
 #[cfg(test)]
+pub(crate) use handshake::forged_auth;
+
+#[cfg(test)]
 mod tests;
