@@ -147,6 +147,3 @@ fn rlp(part: Part) -> impl Fn(alloy_rlp::Error) -> BodyError {
 fn same(part: Part, found: B256, expected: B256) -> Result<(), BodyError> {
     if found == expected { Ok(()) } else { Err(BodyError::Root { part, found, expected }) }
 }
-
-#[cfg(test)]
-mod tests;

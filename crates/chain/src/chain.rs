@@ -68,11 +68,17 @@ pub struct ChainOptions {
     /// Whether the checksums of the whole file are checked at the start. It takes about a second
     /// for each GiB; without it, a file that was altered from outside is noticed later or never.
     pub check_integrity: bool,
+    /// How many blocks behind the head a block may still be taken; [`MAX_SIDE_CHAIN_DEPTH`].
+    pub max_side_chain_depth: u64,
 }
 
 impl Default for ChainOptions {
     fn default() -> Self {
-        Self { clock: Arc::new(system_clock), check_integrity: true }
+        Self {
+            clock: Arc::new(system_clock),
+            check_integrity: true,
+            max_side_chain_depth: MAX_SIDE_CHAIN_DEPTH,
+        }
     }
 }
 
@@ -80,6 +86,7 @@ impl core::fmt::Debug for ChainOptions {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("ChainOptions")
             .field("check_integrity", &self.check_integrity)
+            .field("max_side_chain_depth", &self.max_side_chain_depth)
             .finish_non_exhaustive()
     }
 }
@@ -357,6 +364,3 @@ fn located(path: &Path, error: StoreError) -> StoreError {
         other => other,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -221,6 +221,3 @@ pub(crate) fn verify_form(
 pub const fn is_checkpoint(number: u64, epoch: u64) -> bool {
     epoch != 0 && number.is_multiple_of(epoch)
 }
-
-#[cfg(test)]
-mod tests;

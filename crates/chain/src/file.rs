@@ -183,6 +183,3 @@ impl FileError {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

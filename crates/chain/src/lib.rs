@@ -9,7 +9,7 @@
 //! | [`clique`] | proof of authority: seals, signers, whose turn it is |
 //! | [`body`], [`block`] | bodies against the roots of their headers; blocks as bytes |
 //! | [`Chain`] | the blocks on disk, and which of them are canonical |
-//! | [`file`] | `chain.rlp` in and out |
+//! | [`file`](mod@file) | `chain.rlp` in and out |
 //! | [`producer`] | the next empty block of a validator |
 //! | [`lock`] | one process per data directory |
 //!

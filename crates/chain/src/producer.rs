@@ -161,6 +161,3 @@ impl Producer {
         Ok(block::seal(header, bytes::Bytes::from_static(block::EMPTY_BODY_RLP)))
     }
 }
-
-#[cfg(test)]
-mod tests;

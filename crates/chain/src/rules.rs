@@ -365,6 +365,3 @@ fn blob_gas(spec: &ChainSpec, header: &Header, parent: &Header) -> Result<(), Ru
     );
     check(found == expected, RuleError::ExcessBlobGas { found, expected })
 }
-
-#[cfg(test)]
-mod tests;

@@ -66,7 +66,8 @@ async fn linger(mut stream: TcpStream) {
         return;
     }
     let discard = async {
-        let mut scrap = [0; 4096];
+        // On the heap: an array would be in the task of every connection, from its beginning.
+        let mut scrap = vec![0; 4096];
         let mut left = LINGER_BYTES;
         while let Ok(read @ 1..) = stream.read(&mut scrap).await {
             left = left.saturating_sub(read);

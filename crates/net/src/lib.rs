@@ -82,17 +82,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use chainmesh_proto::eth::status::ChainIdentity;
-use chainmesh_proto::peers::{Input, PeerManager, PeerManagerConfig};
+use chainmesh_proto::peers::{Input, PeerManagerConfig};
 use chainmesh_proto::session::connection::LocalNode;
 use core::net::SocketAddr;
 use eth::EthService;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinSet;
 
 pub use bytes::Bytes;
 pub use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
-pub use chainmesh_proto::eth::handler::EthHandler;
+pub use chainmesh_proto::eth::handler::{EthHandler, PeerHead};
+pub use chainmesh_proto::eth::sync::{BlockSyncManager, SyncReport, SyncState};
 pub use chainmesh_proto::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
-pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager as Peers};
+pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager};
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
 pub use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 pub use config::P2pConfig;
@@ -155,13 +157,19 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         manager.handle(clock.now(), Input::AddNode { target: node.into(), kind });
     }
     let mut modules = config.modules;
+    let mut companions = JoinSet::new();
+    let ended = watch::Sender::new(());
     let eth = config.chain.map(|chain| {
         let network_id = chain.network_id.unwrap_or(config.chain_id);
         let (genesis_hash, forks) = (config.genesis_hash, chain.forks.clone());
         let identity = ChainIdentity { network_id, genesis_hash, forks, earliest: 0 };
         let eth = EthService::start(&chain, clock, event_tx.clone());
         modules.extend(eth.modules(&chain, &identity));
-        tokio::spawn(eth::commands::run(Arc::clone(&eth), commands));
+        companions.spawn(eth::commands::run(Arc::clone(&eth), commands, ended.subscribe()));
+        if let Some(sync) = eth.sync_driver() {
+            let weak = Arc::downgrade(&eth);
+            companions.spawn(Arc::clone(sync).run(weak, ended.subscribe()));
+        }
         eth
     });
     let local = Arc::new(LocalNode {
@@ -172,9 +180,10 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         kind: config.session,
     });
     let inbox = service::Inbox { accepted, orders: orders_in };
+    let companions = service::Companions { tasks: companions, ended };
     let service =
         service::Service::new(manager, local, clock, event_tx.clone(), peer_count.clone(), inbox);
-    tokio::spawn(service.run());
+    tokio::spawn(service.run(companions));
     Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening, eth })
 }
 

@@ -7,7 +7,7 @@ use alloy_primitives::{B256, U256};
 use chainmesh_proto::eth::chain::{ChainHead, ChainReader, ImportError, SyncBlock};
 
 use super::snapshots::{STORED_EVERY, SnapshotCache};
-use super::{Chain, MAX_SIDE_CHAIN_DEPTH, decode_header};
+use super::{Chain, decode_header};
 use crate::heads::NewHead;
 use crate::rules::{self, RuleError};
 use crate::store::{Damage, StoreError, Tables};
@@ -50,6 +50,7 @@ struct Batch<'a, 't> {
     /// Number of the last block that the head before the batch and the head now have in common.
     common_ancestor: u64,
     now: u64,
+    max_depth: u64,
     /// Blocks written so far.
     stored: usize,
 }
@@ -68,6 +69,7 @@ impl Chain {
             head: previous,
             common_ancestor: previous.number,
             now: (self.options.clock)(),
+            max_depth: self.options.max_side_chain_depth,
             stored: 0,
         };
         let refused =
@@ -105,7 +107,7 @@ impl Batch<'_, '_> {
         let header = &block.header;
         let parent = self.parent(header.parent_hash)?.ok_or(Refusal::UnknownParent)?;
         let depth = self.head.number.saturating_sub(header.number);
-        if depth > MAX_SIDE_CHAIN_DEPTH {
+        if depth > self.max_depth {
             return Err(RuleError::SideChainTooDeep { depth }.into());
         }
         let consensus = self.spec.consensus_after(parent.total_difficulty);

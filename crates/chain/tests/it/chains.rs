@@ -4,7 +4,7 @@ use std::fs;
 use std::ops::ControlFlow;
 
 use alloy_primitives::{B256, b256};
-use chainmesh_chain::file;
+use chainmesh_chain::{ChainSpec, file, forks};
 use chainmesh_proto::eth::chain::ChainReader;
 
 use crate::common::{chain_folder, export, import, open};
@@ -65,4 +65,42 @@ fn prague_600_in_and_out() {
             head: b256!("0x44e3809c9a3cda717f00aea3a9da336d149612c8d5657fbc0028176ef8d94d2a"),
         },
     );
+}
+
+/// The checksum of zip files (reflected polynomial 0xedb88320), bit by bit.
+fn crc32(parts: &[&[u8]]) -> [u8; 4] {
+    let mut crc = u32::MAX;
+    for byte in parts.concat() {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & 0_u32.wrapping_sub(crc & 1));
+        }
+    }
+    (!crc).to_be_bytes()
+}
+
+/// EIP-2124: the checksum of the genesis hash and each passed fork, and the next fork.
+#[test]
+fn fork_ids_of_the_two_chains() {
+    assert_eq!(crc32(&[b"123456789"]), 0xcbf4_3926_u32.to_be_bytes());
+    let Some(folder) = chain_folder("pow-3000") else { return };
+    let spec = ChainSpec::read(&folder.join("genesis.json")).expect("genesis");
+    let id = forks::fork_id(&spec, 3_000, 30_000);
+    assert_eq!((id.hash.0, id.next), (crc32(&[spec.genesis_hash().as_slice()]), 0));
+    let Some(folder) = chain_folder("prague-600") else { return };
+    let spec = ChainSpec::read(&folder.join("genesis.json")).expect("genesis");
+    let genesis = spec.genesis_hash();
+    let (cancun, prague) = (60_u64.to_be_bytes(), 120_u64.to_be_bytes());
+    for (time, passed, next) in [
+        (0, vec![], 60),
+        (59, vec![], 60),
+        (60, vec![&cancun[..]], 120),
+        (119, vec![&cancun[..]], 120),
+        (120, vec![&cancun[..], &prague[..]], 0),
+        (6_000, vec![&cancun[..], &prague[..]], 0),
+    ] {
+        let id = forks::fork_id(&spec, time / 10, time);
+        let parts = [vec![genesis.as_slice()], passed].concat();
+        assert_eq!((id.hash.0, id.next), (crc32(&parts), next), "at {time} seconds");
+    }
 }

@@ -66,3 +66,27 @@ async fn an_error_of_a_module_ends_the_session() {
     // The boot node is dialled again.
     assert_eq!(connected(&mut events).await, b.local_id);
 }
+
+/// More than the kernel takes at once waits in the queue. A connection that could not write went
+/// around for ever, because something was queued, and kept its whole thread from anything else.
+#[tokio::test]
+async fn a_full_queue_does_not_keep_the_connection_awake() {
+    const COUNT: usize = 900;
+    let (a, mut seen_a) = node(1, |_| {}).await;
+    let boot = a.enode().unwrap();
+    let (_b, mut seen_b) = node(2, |config| config.boot_nodes.push(boot)).await;
+    let peer = next_peer(&mut seen_a).await;
+    let message: Bytes =
+        (0..64 * 1024_u32).map(|at| at.wrapping_mul(2_654_435_761) as u8).collect();
+    let mut full = 0;
+    for _ in 0..COUNT {
+        while peer.send(1, message.clone()) == Err(SendError::Full) {
+            full += 1;
+            peer.ready().await.unwrap();
+        }
+    }
+    assert!(full > 0, "the queue was never full");
+    for _ in 0..COUNT {
+        assert_eq!(next_answer(&mut seen_b).await, message);
+    }
+}

@@ -4,7 +4,7 @@
 //! length of the body in three bytes. Cipher and MAC run over each direction as one stream.
 //! Bodies are worked on in pieces that stay in the first-level cache, and as they arrive.
 
-use aes::Aes256;
+use aes::Aes256Enc;
 use aes::cipher::{KeyIvInit, StreamCipher};
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -25,7 +25,40 @@ const PIECE: usize = 8 * 1024;
 /// both unused.
 const HEADER_DATA: [u8; 3] = [0xc2, 0x80, 0x80];
 
-type Cipher = ctr::Ctr64BE<Aes256>;
+/// The cipher of one direction. To begin a run of it costs as much as several blocks, so the
+/// keystream of the next header, one block, is made together with that of the body before it:
+/// once for a frame, not twice.
+struct Cipher {
+    stream: ctr::Ctr64BE<Aes256Enc>,
+    header: [u8; 16],
+}
+
+impl Cipher {
+    fn new(key: &[u8; 32]) -> Self {
+        let mut stream = ctr::Ctr64BE::new(key.into(), (&[0; 16]).into());
+        let mut header = [0; 16];
+        stream.apply_keystream(&mut header);
+        Self { stream, header }
+    }
+
+    fn apply_to_header(&self, header: &mut [u8; 16]) {
+        for (byte, key) in header.iter_mut().zip(&self.header) {
+            *byte ^= key;
+        }
+    }
+
+    fn apply_to_body(&mut self, piece: &mut [u8]) {
+        self.stream.apply_keystream(piece);
+    }
+
+    /// The last piece of a body, with 16 bytes of zero behind it that are scratch.
+    fn apply_to_last(&mut self, piece: &mut [u8]) {
+        self.stream.apply_keystream(piece);
+        if let Some(keystream) = piece.last_chunk() {
+            self.header = *keystream;
+        }
+    }
+}
 
 /// Why a frame cannot be read; the peer is to blame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -78,7 +111,7 @@ impl OpenFrame {
 }
 
 pub(super) fn frames(secrets: &Secrets) -> (FrameWriter, FrameReader) {
-    let cipher = || Cipher::new((&secrets.aes).into(), (&[0; 16]).into());
+    let cipher = || Cipher::new(&secrets.aes);
     let mac = |(nonce, packet): &([u8; 32], Vec<u8>)| FrameMac::new(&secrets.mac, nonce, packet);
     let writer = FrameWriter { cipher: cipher(), mac: mac(&secrets.egress) };
     let reader =
@@ -99,7 +132,7 @@ impl FrameWriter {
         for (to, from) in header.iter_mut().zip(length.iter().chain(&HEADER_DATA)) {
             *to = *from;
         }
-        self.cipher.apply_keystream(&mut header);
+        self.cipher.apply_to_header(&mut header);
         out.extend_from_slice(&header);
         out.extend_from_slice(&self.mac.header_tag(&header));
 
@@ -116,15 +149,18 @@ impl FrameWriter {
             out.extend_from_slice(piece);
             rest = later;
         }
-        out.resize(out.len() + padding, 0);
-        self.seal(out, from);
-        let tag = self.mac.body_tag();
-        out.extend_from_slice(&tag);
+        // Where the tag will be there is room for the next header's keystream.
+        out.resize(out.len() + padding + TAG, 0);
+        let Some(last) = out.get_mut(from..) else { return };
+        self.cipher.apply_to_last(last);
+        let Some((last, tag)) = last.split_last_chunk_mut::<TAG>() else { return };
+        self.mac.update(last);
+        *tag = self.mac.body_tag();
     }
 
     fn seal(&mut self, out: &mut BytesMut, from: usize) {
         if let Some(piece) = out.get_mut(from..) {
-            self.cipher.apply_keystream(piece);
+            self.cipher.apply_to_body(piece);
             self.mac.update(piece);
         }
     }
@@ -142,17 +178,14 @@ impl FrameReader {
             return Ok(None);
         }
         let Some(mut frame) = self.open else { return Ok(None) };
-        self.work(&mut frame, input);
         let padded = frame.padded();
         if input.len() < padded + TAG {
+            self.work(&mut frame, input);
             self.open = Some(frame);
             return Ok(None);
         }
         self.open = None;
-        let ours = self.mac.body_tag();
-        if !input.get(padded..padded + TAG).is_some_and(|theirs| tags_match(&ours, theirs)) {
-            return Err(FrameError::BodyMac);
-        }
+        self.finish(frame, input)?;
         let mut body = input.split_to(padded + TAG);
         body.truncate(frame.size);
         self.proven = self.proven.max(frame.size);
@@ -178,7 +211,7 @@ impl FrameReader {
         if !tags_match(&self.mac.header_tag(header), theirs) {
             return Err(FrameError::HeaderMac);
         }
-        self.cipher.apply_keystream(header);
+        self.cipher.apply_to_header(header);
         let [a, b, c, ..] = *header;
         let size = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         input.advance(HEADER);
@@ -188,15 +221,39 @@ impl FrameReader {
         Ok(Some(OpenFrame { size, done: 0 }))
     }
 
-    /// Takes what is there of the body through MAC and cipher.
+    /// Takes what is there of a body that has not come whole through MAC and cipher.
     fn work(&mut self, frame: &mut OpenFrame, input: &mut BytesMut) {
         let there = input.len().min(frame.padded());
         let Some(fresh) = input.get_mut(frame.done..there) else { return };
         for piece in fresh.chunks_mut(PIECE) {
             self.mac.update(piece);
-            self.cipher.apply_keystream(piece);
+            self.cipher.apply_to_body(piece);
         }
         frame.done = there;
+    }
+
+    /// The rest of a body that is there whole, and its tag.
+    fn finish(&mut self, frame: OpenFrame, input: &mut BytesMut) -> Result<(), FrameError> {
+        let (mut done, padded) = (frame.done, frame.padded());
+        while padded - done > PIECE
+            && let Some(piece) = input.get_mut(done..done + PIECE)
+        {
+            self.mac.update(piece);
+            self.cipher.apply_to_body(piece);
+            done += PIECE;
+        }
+        let Some(rest) = input.get_mut(done..padded + TAG) else { return Err(FrameError::BodyMac) };
+        let Some((last, tag)) = rest.split_last_chunk_mut::<TAG>() else {
+            return Err(FrameError::BodyMac);
+        };
+        self.mac.update(last);
+        if !tags_match(&self.mac.body_tag(), tag) {
+            return Err(FrameError::BodyMac);
+        }
+        // The tag has been read: its place takes the next header's keystream.
+        *tag = [0; TAG];
+        self.cipher.apply_to_last(rest);
+        Ok(())
     }
 
     /// How many bytes a reader should have room for, given what is in its buffer: the rest of the

@@ -132,8 +132,8 @@ impl FrameMac {
 }
 
 /// Compares tags in constant time.
-pub(super) fn tags_match(ours: &Tag, theirs: &[u8]) -> bool {
-    ours.as_slice().ct_eq(theirs).into()
+pub(super) fn tags_match(ours: &Tag, theirs: &Tag) -> bool {
+    u128::from_ne_bytes(*ours).ct_eq(&u128::from_ne_bytes(*theirs)).into()
 }
 
 #[cfg(test)]

@@ -111,11 +111,12 @@ impl RlpxSession {
         if self.packer.is_none() && !is_disconnect {
             return Ok(Some(Message { code, payload: body }));
         }
-        let payload = match snappy::unpack(body.clone()) {
-            Ok(payload) if !is_disconnect || !payload.is_empty() => payload,
-            Ok(_) => body,
-            Err(_) if is_disconnect => body,
-            Err(error) => return Err(error.into()),
+        let bare = is_disconnect.then(|| body.clone());
+        let payload = match (snappy::unpack(body), bare) {
+            (Ok(payload), None) => payload,
+            (Ok(payload), Some(_)) if !payload.is_empty() => payload,
+            (Ok(_) | Err(_), Some(bare)) => bare,
+            (Err(error), None) => return Err(error.into()),
         };
         Ok(Some(Message { code, payload }))
     }

@@ -1,0 +1,64 @@
+//! The network as JSON, one object a line: `"type": "status"` each second, `"type": "summary"` last.
+
+use serde_json::{Value, json};
+
+use super::sample::{NodeView, View};
+
+/// One line of `chainmesh devnet --json`, with the events after the first `seen`.
+pub(super) fn status(view: &View, seen: u64) -> String {
+    let node = |node: &NodeView| {
+        json!({
+            "node": node.number,
+            "role": node.role.name(),
+            "state": node.state.name(),
+            "progress": rounded(node.state.progress()),
+            "enode": node.enode,
+            "peers": node.peers,
+            "head": head(node),
+            "blocksPerSecond": rounded(node.blocks_per_second),
+            "bytesIn": node.bytes_in,
+            "bytesOut": node.bytes_out,
+        })
+    };
+    let events = view.events_after(seen).iter();
+    let event = |event: &super::events::Event| json!({"seconds": rounded(event.at.as_secs_f64()), "text": event.text});
+    json!({
+        "type": "status",
+        "seconds": rounded(view.elapsed.as_secs_f64()),
+        "synced": view.synced,
+        "nodes": view.nodes.iter().map(node).collect::<Vec<_>>(),
+        "events": events.map(event).collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+/// The last line of `chainmesh devnet --json`.
+pub(super) fn summary(view: &View) -> String {
+    let node = |node: &NodeView| {
+        json!({
+            "node": node.number,
+            "role": node.role.name(),
+            "head": head(node),
+            "blocks": node.blocks,
+            "peers": node.peers,
+            "bytesIn": node.bytes_in,
+            "bytesOut": node.bytes_out,
+        })
+    };
+    json!({
+        "type": "summary",
+        "seconds": rounded(view.elapsed.as_secs_f64()),
+        "headsAgree": view.heads_agree(),
+        "nodes": view.nodes.iter().map(node).collect::<Vec<_>>(),
+    })
+    .to_string()
+}
+
+fn head(node: &NodeView) -> Value {
+    json!({"number": node.head.number, "hash": node.head.hash})
+}
+
+/// Three digits behind the point: more say nothing here.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}

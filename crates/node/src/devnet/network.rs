@@ -1,0 +1,257 @@
+//! The nodes of a development network: how they come into being, and how they end.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use anyhow::{Context as _, bail};
+use chainmesh_chain::file::{self, ImportSummary};
+use chainmesh_chain::genesis::{DevNetwork, dev_clique};
+use chainmesh_chain::{Chain, ChainSpec, Consensus, clique};
+use chainmesh_identity::key_file::{self, KEY_FILE_NAME};
+use tokio::task::JoinHandle;
+
+use super::DevnetOptions;
+use super::sample::Sampler;
+use crate::cli::output::grouped;
+use crate::data_dir::{DataDir, DataDirError};
+use crate::node::{Node, NodeOptions};
+
+/// Chain ID of a new development network: geth's `--dev` has the same.
+const DEV_CHAIN_ID: u64 = 1337;
+
+/// Seconds between two blocks of a new network when nobody says.
+const DEFAULT_PERIOD: u64 = 1;
+
+/// What a node is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Makes the blocks.
+    Validator,
+    /// Has the blocks from a file.
+    Source,
+    /// Gets them from the others.
+    Full,
+}
+
+impl Role {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Validator => "validator",
+            Self::Source => "source",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// One node, running or about to.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) role: Role,
+    pub(super) chain: Arc<Chain>,
+    /// Until it runs.
+    data: Option<DataDir>,
+    pub(super) node: Option<Node>,
+}
+
+/// An import of a chain file on another thread.
+#[derive(Debug)]
+struct Import {
+    path: PathBuf,
+    task: JoinHandle<Result<ImportSummary, file::FileError>>,
+    shared: Arc<ImportState>,
+}
+
+#[derive(Debug, Default)]
+struct ImportState {
+    bytes: AtomicU64,
+    total: AtomicU64,
+    stop: AtomicBool,
+}
+
+/// All nodes of a development network.
+#[derive(Debug)]
+pub(super) struct Network {
+    pub(super) members: Vec<Member>,
+    import: Option<Import>,
+    begun: bool,
+}
+
+impl Network {
+    /// Opens the data directories, and begins to import the chain file if there is one.
+    pub(super) async fn open(options: &DevnetOptions) -> anyhow::Result<Self> {
+        let (count, period) = (options.nodes, options.period);
+        let data_dir = options.data_dir.clone();
+        let genesis = options.chain.as_ref().map(|(genesis, _)| genesis.clone());
+        let open = move || open_all(&data_dir, count, period, genesis.as_deref());
+        let members = tokio::task::spawn_blocking(open).await??;
+        let mut network = Self { members, import: None, begun: false };
+        if let (Some((_, path)), Some(first)) = (&options.chain, network.members.first()) {
+            network.import = Some(Import::start(path, &first.chain)?);
+        }
+        Ok(network)
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether every node has its network.
+    pub(super) fn is_running(&self) -> bool {
+        self.members.iter().all(|member| member.node.is_some())
+    }
+
+    /// Which part of the chain file is imported, while it is.
+    pub(super) fn import_progress(&self) -> Option<f64> {
+        let state = &self.import.as_ref()?.shared;
+        let total = state.total.load(Relaxed).max(1);
+        Some(state.bytes.load(Relaxed) as f64 / total as f64)
+    }
+
+    /// Waits until the chain file is imported; says at once that there is none, and never returns
+    /// when the nodes have begun already.
+    pub(super) async fn imported(&mut self) -> anyhow::Result<Option<ImportSummary>> {
+        if self.begun {
+            return core::future::pending().await;
+        }
+        let Some(import) = &mut self.import else { return Ok(None) };
+        let ended = (&mut import.task).await;
+        let path = import.path.display().to_string();
+        self.import = None;
+        Ok(Some(ended?.with_context(|| format!("{path} cannot be imported"))?))
+    }
+
+    /// Starts the nodes: the first one, and then the others with its URL.
+    pub(super) async fn begin(
+        &mut self,
+        imported: Option<ImportSummary>,
+        sampler: &mut Sampler,
+    ) -> anyhow::Result<()> {
+        self.begun = true;
+        if let Some(summary) = imported {
+            let progress = summary.progress;
+            let blocks = grouped(progress.blocks);
+            sampler.tell(format!("node 1 has {blocks} blocks from the file"));
+        }
+        let mut first = None;
+        for member in &mut self.members {
+            let Some(data) = member.data.take() else { continue };
+            let key = data.key()?;
+            let validator_key = (member.role == Role::Validator).then(|| key.duplicate());
+            let mut options = NodeOptions::new(data, key);
+            options.listen_address = Ipv4Addr::LOCALHOST.into();
+            options.port = 0;
+            options.validator_key = validator_key;
+            options.boot_nodes.extend(first.clone());
+            let node = Node::start(options).await?;
+            first.get_or_insert_with(|| node.enode.clone());
+            member.node = Some(node);
+        }
+        Ok(())
+    }
+
+    pub(super) fn stop_making_blocks(&mut self) {
+        self.members
+            .iter_mut()
+            .filter_map(|member| member.node.as_mut())
+            .for_each(Node::stop_validator);
+    }
+
+    /// Ends all nodes.
+    pub(super) async fn stop(self) {
+        if let Some(import) = self.import {
+            import.shared.stop.store(true, Relaxed);
+            // Whatever came of it, what it has stored is kept.
+            let _ = import.task.await;
+        }
+        let nodes = self.members.into_iter().filter_map(|member| member.node);
+        let mut stopping: tokio::task::JoinSet<()> = nodes.map(Node::stop).collect();
+        while stopping.join_next().await.is_some() {}
+    }
+}
+
+impl Import {
+    fn start(path: &Path, chain: &Arc<Chain>) -> anyhow::Result<Self> {
+        let failed = || format!("cannot open the chain file {}", path.display());
+        let length =
+            std::fs::File::open(path).and_then(|file| file.metadata()).with_context(failed)?;
+        let shared = Arc::new(ImportState::default());
+        shared.total.store(length.len(), Relaxed);
+        let (chain, state, file) = (Arc::clone(chain), Arc::clone(&shared), path.to_path_buf());
+        let task = tokio::task::spawn_blocking(move || {
+            file::import_path(&chain, &file, |progress| {
+                state.bytes.store(progress.bytes, Relaxed);
+                if state.stop.load(Relaxed) {
+                    core::ops::ControlFlow::Break(())
+                } else {
+                    core::ops::ControlFlow::Continue(())
+                }
+            })
+        });
+        Ok(Self { path: path.into(), task, shared })
+    }
+}
+
+fn open_all(
+    data_dir: &Path,
+    count: usize,
+    period: Option<u64>,
+    genesis: Option<&Path>,
+) -> anyhow::Result<Vec<Member>> {
+    let folder = |number: usize| data_dir.join(format!("node{number}"));
+    let first = open_first(&folder(1), period, genesis)?;
+    let spec = first.chain.spec().clone();
+    let address = clique::address(first.key()?.public_key());
+    let signers = clique::signers_in_extra_data(&spec.genesis_header().extra_data);
+    let seals = matches!(spec.consensus(), Consensus::Clique { .. })
+        && signers.is_some_and(|signers| signers.contains(&address));
+    let mut members = vec![member(if seals { Role::Validator } else { Role::Source }, first)];
+    for number in 2..=count {
+        members.push(member(Role::Full, DataDir::open(&folder(number), Some(spec.clone()))?));
+    }
+    Ok(members)
+}
+
+fn member(role: Role, data: DataDir) -> Member {
+    Member { role, chain: Arc::clone(&data.chain), data: Some(data), node: None }
+}
+
+/// The chain of node 1: of the genesis file, else the one that is there, else a new one that its
+/// own key seals.
+fn open_first(path: &Path, period: Option<u64>, genesis: Option<&Path>) -> anyhow::Result<DataDir> {
+    if let Some(genesis) = genesis {
+        return Ok(DataDir::open(path, Some(ChainSpec::read(genesis)?))?);
+    }
+    match DataDir::open(path, None) {
+        Err(DataDirError::Missing { .. } | DataDirError::NoGenesis { .. }) => {}
+        opened => {
+            let data = opened?;
+            check_period(&data, period)?;
+            return Ok(data);
+        }
+    }
+    let made = std::fs::create_dir_all(path);
+    made.with_context(|| format!("cannot make the data directory {}", path.display()))?;
+    let key = key_file::load_or_create(&path.join(KEY_FILE_NAME), chainmesh_net::entropy())?;
+    let genesis = dev_clique(&DevNetwork {
+        chain_id: DEV_CHAIN_ID,
+        period: period.unwrap_or(DEFAULT_PERIOD),
+        timestamp: crate::unix_time(),
+        signers: vec![clique::address(key.public_key())],
+        balances: Vec::new(),
+    });
+    Ok(DataDir::open(path, Some(ChainSpec::new(genesis)?))?)
+}
+
+/// The time between two blocks is a rule of the chain that all its blocks were checked with.
+fn check_period(data: &DataDir, wanted: Option<u64>) -> anyhow::Result<()> {
+    match (data.chain.spec().consensus(), wanted) {
+        (Consensus::Clique { period, .. }, Some(wanted)) if wanted != period => bail!(
+            "the chain in {} has a block every {period} s, which cannot be changed: leave --period \
+             out, or use another --data-dir",
+            data.path().display()
+        ),
+        _ => Ok(()),
+    }
+}

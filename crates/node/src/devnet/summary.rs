@@ -1,0 +1,48 @@
+//! What is said in the end.
+
+use std::path::Path;
+
+use super::sample::View;
+use crate::cli::output::{bytes, duration, grouped};
+
+/// The summary for people; `kept` is where the data are, if they are kept.
+pub(super) fn text(view: &View, kept: Option<&Path>) -> String {
+    let mut lines = vec![
+        format!("The devnet ran for {}; {}", duration(view.elapsed), verdict(view)),
+        String::new(),
+        format!(
+            "{:>5}  {:<9}  {:>9}  {:>9}  {:>5}  {:>8}  {:>8}",
+            "NODE", "ROLE", "HEAD", "BLOCKS", "PEERS", "IN", "OUT"
+        ),
+    ];
+    for node in &view.nodes {
+        lines.push(format!(
+            "{:>5}  {:<9}  {:>9}  {:>9}  {:>5}  {:>8}  {:>8}",
+            node.number,
+            node.role.name(),
+            grouped(node.head.number),
+            grouped(node.blocks),
+            node.peers,
+            bytes(node.bytes_in),
+            bytes(node.bytes_out),
+        ));
+    }
+    if let Some(path) = kept {
+        lines.push(String::new());
+        lines.push(format!(
+            "Its data are in {}: run it again with --data-dir to go on.",
+            path.display()
+        ));
+    }
+    lines.join("\n")
+}
+
+fn verdict(view: &View) -> String {
+    if view.heads_agree() {
+        let (number, hash) = (view.best.number, view.best.hash);
+        return format!("all heads agree: block {number}\n{hash}");
+    }
+    let with = view.nodes.iter().filter(|node| node.head.hash == view.best.hash).count();
+    let (all, number) = (view.nodes.len(), view.best.number);
+    format!("the heads differ: {with} of {all} nodes have the best one, block {number}")
+}
