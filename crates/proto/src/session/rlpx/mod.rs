@@ -14,6 +14,8 @@ use chainmesh_identity::{NodeKey, PeerId};
 
 pub use ecies::EciesError;
 pub use frame::{FrameError, MAX_FRAME};
+#[doc(hidden)]
+pub use handshake::seal_any;
 pub use handshake::{HandshakeError, Initiator, MAX_HANDSHAKE_PACKET, Recipient};
 
 use super::snappy::{self, Packer};

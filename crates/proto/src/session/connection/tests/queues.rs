@@ -1,5 +1,7 @@
 //! What waits to be sent, and what waits to be answered.
 
+use std::sync::Mutex;
+
 use super::*;
 use crate::session::{Class, MAX_HOLDS, MAX_QUEUED, SendError};
 
@@ -117,8 +119,8 @@ fn blocks_are_refused_when_the_queue_is_full_and_there_is_room_again_later() {
     let sent = (0..20).take_while(|_| peer.send(0, megabyte.clone()).is_ok()).count();
     assert_eq!(sent, 15);
     assert_eq!(peer.send(0, megabyte.clone()), Err(SendError::Full));
-    let bell = std::sync::Arc::new(Bell::default());
-    let waker = Waker::from(std::sync::Arc::clone(&bell));
+    let bell = Arc::new(Bell::default());
+    let waker = Waker::from(Arc::clone(&bell));
     let mut ready = core::pin::pin!(peer.ready());
     let mut context = core::task::Context::from_waker(&waker);
     assert!(ready.as_mut().poll(&mut context).is_pending());
@@ -151,8 +153,8 @@ fn control_messages_that_find_no_room_cut_a_slow_reader() {
 /// Four requests that are answered elsewhere stop the reading; the fifth message waits.
 #[test]
 fn holds_pause_reading_and_their_end_wakes_it() {
-    let holds = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let keep = std::sync::Arc::clone(&holds);
+    let holds = Arc::new(Mutex::new(Vec::new()));
+    let keep = Arc::clone(&holds);
     let recorder = Recorder::default().on_message(move |peer, _, _| {
         keep.lock().unwrap().push(peer.hold_reading());
         Ok(())
