@@ -108,7 +108,8 @@ impl Pump {
             if let Some(event) = self.connection.poll() {
                 return Poll::Ready(Some(event));
             }
-            if self.connection.is_finished() && self.output.is_empty() {
+            // What the peer did not take until its time was over is left behind.
+            if self.connection.is_finished() {
                 return Poll::Ready(None);
             }
             moved |= self.time(context, now);

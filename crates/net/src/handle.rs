@@ -3,9 +3,12 @@
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::time::Duration;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chainmesh_identity::{Enode, PeerId};
+use chainmesh_proto::eth::handler::PeerHead;
+use chainmesh_proto::eth::sync::SyncReport;
 use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo};
 use chainmesh_proto::session::Link;
 use chainmesh_proto::time::Instant;
@@ -129,6 +132,18 @@ impl P2pHandle {
         let (answer, answered) = oneshot::channel();
         self.order(Order::Peers(answer)).await?;
         answered.await.map_err(|_| NodeEnded)
+    }
+
+    /// Where synchronisation stands; `None` if this node does not synchronise.
+    #[must_use]
+    pub fn sync_report(&self) -> Option<SyncReport> {
+        Some(self.eth.as_ref()?.sync_driver()?.report())
+    }
+
+    /// What each peer that speaks `eth` said last about the head of its chain.
+    #[must_use]
+    pub fn eth_heads(&self) -> HashMap<PeerId, PeerHead> {
+        self.eth.as_ref().map(|eth| eth.heads()).unwrap_or_default()
     }
 
     /// Makes the node want a connection to this one, from now on.

@@ -4,6 +4,65 @@
 //! [`Module`]; for each peer that has it too, its [`PeerHandler`] makes a [`TopicHandler`], which is
 //! handed that peer's messages and answers through its [`PeerContext`].
 //!
+//! ```
+//! use std::sync::Arc;
+//! use chainmesh_net::{
+//!     Bytes, Capability, Module, ModuleError, NodeKey, P2pConfig, P2pEvent, PeerContext, PeerHandler,
+//!     TopicHandler,
+//! };
+//!
+//! /// The module `greet/1`: a node says hello to every peer, and is thanked for it.
+//! struct Greet;
+//! struct GreetPeer(PeerContext);
+//!
+//! impl PeerHandler for Greet {
+//!     fn new_peer(&self, peer: PeerContext) -> Box<dyn TopicHandler> {
+//!         let _ = peer.send(0, Bytes::from_static(b"hello"));
+//!         Box::new(GreetPeer(peer))
+//!     }
+//! }
+//!
+//! impl TopicHandler for GreetPeer {
+//!     fn handle(&mut self, code: u32, _payload: Bytes) -> Result<(), ModuleError> {
+//!         match code {
+//!             0 => self.0.send(1, Bytes::from_static(b"thanks")).map_err(ModuleError::breach),
+//!             _ => Ok(()),
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let node = |number: u8| {
+//!     let key = NodeKey::from_entropy([number; 32]); // a real node: chainmesh_net::entropy()
+//!     let mut config = P2pConfig::new(key, 1515, Default::default());
+//!     config.listen_address = [127, 0, 0, 1].into();
+//!     config.listen_port = 0;
+//!     config.modules.push(Module {
+//!         capability: Capability::new("greet", 1).expect("a valid name"),
+//!         message_count: 2,
+//!         required: true,
+//!         handler: Arc::new(Greet),
+//!     });
+//!     config
+//! };
+//! let first = chainmesh_net::start(node(1)).await?;
+//! let mut second = node(2);
+//! second.boot_nodes.push(first.enode().expect("it listens"));
+//! let second = chainmesh_net::start(second).await?;
+//!
+//! let mut events = second.subscribe();
+//! while second.peer_count() == 0 {
+//!     if let P2pEvent::PeerConnected { peer_id, addr } = events.recv().await? {
+//!         println!("{peer_id} is at {addr}");
+//!     }
+//! }
+//! second.shutdown().await;
+//! first.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! One task per connection moves its bytes from end to end; one task makes all decisions about
 //! connections. Neither decides anything by itself: that is `chainmesh_proto`, which knows neither
 //! sockets nor clocks.
@@ -23,17 +82,19 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use chainmesh_proto::eth::status::ChainIdentity;
-use chainmesh_proto::peers::{Input, PeerManager, PeerManagerConfig};
+use chainmesh_proto::peers::{Input, PeerManagerConfig};
 use chainmesh_proto::session::connection::LocalNode;
 use core::net::SocketAddr;
 use eth::EthService;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinSet;
 
 pub use bytes::Bytes;
 pub use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
-pub use chainmesh_proto::eth::handler::EthHandler;
+pub use chainmesh_proto::eth::handler::{EthHandler, PeerHead};
+pub use chainmesh_proto::eth::sync::{BlockSyncManager, SyncReport, SyncState};
 pub use chainmesh_proto::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
-pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager as Peers};
+pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager};
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
 pub use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 pub use config::P2pConfig;
@@ -96,13 +157,19 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         manager.handle(clock.now(), Input::AddNode { target: node.into(), kind });
     }
     let mut modules = config.modules;
+    let mut companions = JoinSet::new();
+    let ended = watch::Sender::new(());
     let eth = config.chain.map(|chain| {
         let network_id = chain.network_id.unwrap_or(config.chain_id);
         let (genesis_hash, forks) = (config.genesis_hash, chain.forks.clone());
         let identity = ChainIdentity { network_id, genesis_hash, forks, earliest: 0 };
         let eth = EthService::start(&chain, clock, event_tx.clone());
         modules.extend(eth.modules(&chain, &identity));
-        tokio::spawn(eth::commands::run(Arc::clone(&eth), commands));
+        companions.spawn(eth::commands::run(Arc::clone(&eth), commands, ended.subscribe()));
+        if let Some(sync) = eth.sync_driver() {
+            let weak = Arc::downgrade(&eth);
+            companions.spawn(Arc::clone(sync).run(weak, ended.subscribe()));
+        }
         eth
     });
     let local = Arc::new(LocalNode {
@@ -113,9 +180,10 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         kind: config.session,
     });
     let inbox = service::Inbox { accepted, orders: orders_in };
+    let companions = service::Companions { tasks: companions, ended };
     let service =
         service::Service::new(manager, local, clock, event_tx.clone(), peer_count.clone(), inbox);
-    tokio::spawn(service.run());
+    tokio::spawn(service.run(companions));
     Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening, eth })
 }
 

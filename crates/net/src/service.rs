@@ -19,7 +19,7 @@ use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
 use core::net::SocketAddr;
 use tokio::net::TcpStream;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
@@ -76,12 +76,19 @@ pub(crate) struct Service {
     /// Inbound sockets that the manager has not decided about; it does so at once.
     inbound: HashMap<ConnectionId, (TcpStream, SocketAddr)>,
     tasks: JoinSet<()>,
+    dials: JoinSet<()>,
 }
 
 /// The receiving ends of the control plane.
 pub(crate) struct Inbox {
     pub(crate) accepted: mpsc::Receiver<(TcpStream, SocketAddr)>,
     pub(crate) orders: mpsc::Receiver<Order>,
+}
+
+/// Tasks that end with the node, and what tells them so.
+pub(crate) struct Companions {
+    pub(crate) tasks: JoinSet<()>,
+    pub(crate) ended: watch::Sender<()>,
 }
 
 impl Service {
@@ -107,11 +114,12 @@ impl Service {
             connections: HashMap::new(),
             inbound: HashMap::new(),
             tasks: JoinSet::new(),
+            dials: JoinSet::new(),
         }
     }
 
     /// Runs until it is shut down, or until nobody holds a handle any more.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self, mut companions: Companions) {
         let done = loop {
             self.carry_out();
             let deadline = self.manager.poll_timeout();
@@ -135,9 +143,12 @@ impl Service {
                 },
                 () = timer => self.manager.handle_timeout(self.clock.now()),
                 Some(_) = self.tasks.join_next() => {}
+                Some(_) = self.dials.join_next() => {}
             }
         };
         self.shut_down().await;
+        drop(companions.ended);
+        while companions.tasks.join_next().await.is_some() {}
         if let Some(done) = done {
             let _ = done.send(());
         }
@@ -148,9 +159,17 @@ impl Service {
         self.accepted.close();
         self.manager.handle(self.clock.now(), Input::Shutdown);
         self.carry_out();
-        self.reports.close();
-        while self.reports.recv().await.is_some() {}
-        let all = async { while self.tasks.join_next().await.is_some() {} };
+        self.dials.abort_all();
+        let all = async {
+            // Their last reports are taken off them: a task that cannot report would not say
+            // goodbye.
+            loop {
+                tokio::select! {
+                    _ = self.reports.recv() => {}
+                    task = self.tasks.join_next() => if task.is_none() { break },
+                }
+            }
+        };
         let patience = core::time::Duration::from_secs(3);
         if tokio::time::timeout(patience, all).await.is_err() {
             self.tasks.abort_all();
@@ -270,14 +289,13 @@ impl Service {
                 Output::Event(event) => self.announce(event),
             }
         }
-        self.peer_count.store(self.manager.peer_count(), Relaxed);
     }
 
     fn dial(&mut self, conn: ConnectionId, target: DialTarget) {
         debug!(%conn, %target, "dialling");
         self.connections.insert(conn, Entry { link: Arc::default(), waiting: None });
         let report_to = self.report_to.clone();
-        self.tasks.spawn(async move {
+        self.dials.spawn(async move {
             let result = dial::connect(&target).await;
             let _ = report_to.send((conn, Report::Dialled(result))).await;
         });
@@ -313,6 +331,8 @@ impl Service {
     }
 
     fn announce(&mut self, event: PeerEvent) {
+        // Before the event: who hears of a peer finds it counted.
+        self.peer_count.store(self.manager.peer_count(), Relaxed);
         match event {
             PeerEvent::PeerConnected { id, address, direction, .. } => {
                 info!(peer = %id.short(), %address, ?direction, "peer connected");

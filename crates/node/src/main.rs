@@ -1,2 +1,7 @@
 //! The `chainmesh` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chainmesh_node::cli::main()
+}

@@ -5,16 +5,26 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chainmesh_proto::session::Class;
 use chainmesh_wire::eth::{BlockId, Message, Origin, code, encode_response};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
 use super::{Asker, EthService};
 use crate::event::SessionCommand;
 
-/// Carries out commands until the last handle is gone.
-pub(crate) async fn run(service: Arc<EthService>, mut commands: mpsc::Receiver<SessionCommand>) {
-    while let Some(command) = commands.recv().await {
-        service.carry_out(command);
+/// Carries out commands until the last handle is gone or the node ends.
+pub(crate) async fn run(
+    service: Arc<EthService>,
+    mut commands: mpsc::Receiver<SessionCommand>,
+    mut ended: watch::Receiver<()>,
+) {
+    loop {
+        tokio::select! {
+            command = commands.recv() => match command {
+                Some(command) => service.carry_out(command),
+                None => return,
+            },
+            _ = ended.changed() => return,
+        }
     }
 }
 
@@ -22,6 +32,9 @@ impl EthService {
     fn carry_out(&self, command: SessionCommand) {
         match command {
             SessionCommand::BroadcastBlock { hash, number } => {
+                if let Some(sync) = self.sync_driver() {
+                    sync.local_head();
+                }
                 self.broadcast_block(BlockId { hash, number });
             }
             SessionCommand::GetBlockHeaders { peer_id, start, count } => {

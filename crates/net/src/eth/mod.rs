@@ -4,7 +4,7 @@
 pub(crate) mod commands;
 mod known;
 mod serving;
-pub mod sync;
+pub(crate) mod sync;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,7 @@ use chainmesh_proto::eth::handler::{
     EthConnection, EthEvent, EthModule, EthSink, PeerHead, RequestError, ServeJob,
 };
 use chainmesh_proto::eth::status::ChainIdentity;
+use chainmesh_proto::eth::sync::{RequestToken, SyncInput};
 use chainmesh_proto::module::Module;
 use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 use chainmesh_wire::eth::{BlockBody, BlockHeader, BlockId, EthVersion, Origin};
@@ -79,7 +80,7 @@ impl core::fmt::Debug for EthChain {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asker {
     /// Synchronisation, with its token.
-    Sync(u64),
+    Sync(RequestToken),
     /// A [`crate::SessionCommand`].
     Owner,
 }
@@ -103,11 +104,17 @@ pub(crate) struct EthService {
 impl EthService {
     pub(crate) fn start(
         chain: &EthChain,
-        _clock: Clock,
+        clock: Clock,
         events: broadcast::Sender<P2pEvent>,
     ) -> Arc<Self> {
         let serving = Serving::new(Arc::clone(&chain.chain), chain.serve, Handle::current());
-        Arc::new(Self { peers: Mutex::default(), events, serving, sync: None })
+        let sync = chain.sync.as_ref().map(|writer| SyncDriver::new(Arc::clone(writer), clock));
+        Arc::new(Self { peers: Mutex::default(), events, serving, sync })
+    }
+
+    /// The machine that synchronises, if there is one.
+    pub(crate) const fn sync_driver(&self) -> Option<&Arc<SyncDriver>> {
+        self.sync.as_ref()
     }
 
     fn peers(&self) -> MutexGuard<'_, HashMap<PeerId, Peer>> {
@@ -121,7 +128,7 @@ impl EthService {
         }
     }
 
-    fn sync(&self, input: sync::Input) {
+    fn sync(&self, input: SyncInput) {
         if let Some(sync) = &self.sync {
             sync.input(input);
         }
@@ -150,7 +157,7 @@ impl EthService {
 
     /// What each peer that speaks `eth` says about the head of its chain.
     pub(crate) fn heads(&self) -> HashMap<PeerId, PeerHead> {
-        self.peers().iter().map(|(id, peer)| (*id, peer.head.clone())).collect()
+        self.peers().iter().map(|(id, peer)| (*id, peer.head)).collect()
     }
 
     /// Asks a peer for headers; the answer goes to `asker`.
@@ -197,12 +204,12 @@ impl EthService {
     fn ready(&self, connection: &EthConnection, head: PeerHead) {
         let peer = Peer {
             connection: connection.clone(),
-            head: head.clone(),
+            head,
             known: KnownBlocks::default(),
             asked: HashMap::new(),
         };
         self.peers().insert(connection.id(), peer);
-        self.sync(sync::Input::PeerConnected { peer: connection.id(), head });
+        self.sync(SyncInput::PeerConnected { peer: connection.id(), head });
     }
 
     fn announced(&self, id: PeerId, blocks: &[BlockId]) {
@@ -217,9 +224,7 @@ impl EthService {
 
     fn headers(&self, id: PeerId, request_id: u64, headers: Vec<BlockHeader>) {
         match self.take_asker(id, request_id) {
-            Some(Asker::Sync(token)) => {
-                self.sync(sync::Input::Headers { peer: id, token, headers })
-            }
+            Some(Asker::Sync(token)) => self.sync(SyncInput::Headers { peer: id, token, headers }),
             Some(Asker::Owner) => self.tell(|| P2pEvent::BlockHeaders {
                 peer_id: id,
                 request_id,
@@ -231,7 +236,7 @@ impl EthService {
 
     fn bodies(&self, id: PeerId, request_id: u64, bodies: Vec<BlockBody>) {
         match self.take_asker(id, request_id) {
-            Some(Asker::Sync(token)) => self.sync(sync::Input::Bodies { peer: id, token, bodies }),
+            Some(Asker::Sync(token)) => self.sync(SyncInput::Bodies { peer: id, token, bodies }),
             Some(Asker::Owner) => self.tell(|| {
                 let decode = |body: &BlockBody| alloy_rlp::decode_exact(&body.rlp).ok();
                 // They were decoded once already: none is left out.
@@ -261,7 +266,7 @@ impl EthSink for EthService {
             EthEvent::Ready(head) => self.ready(connection, head),
             EthEvent::NewBlockHashes(blocks) => {
                 self.announced(id, &blocks);
-                self.sync(sync::Input::NewBlockHashes { peer: id, blocks });
+                self.sync(SyncInput::Announced { peer: id, blocks });
             }
             EthEvent::NewBlock(block) => {
                 let (hash, number) = (block.header.hash, block.header.header.number);
@@ -269,7 +274,7 @@ impl EthSink for EthService {
                     peer.known.insert(hash);
                 }
                 self.tell(|| P2pEvent::NewBlock { peer_id: id, hash, number });
-                self.sync(sync::Input::NewBlock { peer: id, block });
+                self.sync(SyncInput::NewBlock { peer: id, block });
             }
             EthEvent::Headers { request_id, headers } => self.headers(id, request_id, headers),
             EthEvent::Bodies { request_id, bodies } => self.bodies(id, request_id, bodies),
@@ -278,11 +283,10 @@ impl EthSink for EthService {
                 transactions: transactions.iter().map(|transaction| transaction.to_vec()).collect(),
             }),
             EthEvent::BlockRangeUpdate(range) => {
-                let head = PeerHead::Range(range);
                 if let Some(peer) = self.peers().get_mut(&id) {
-                    peer.head = head.clone();
+                    peer.head = PeerHead::Range(range);
                 }
-                self.sync(sync::Input::HeadChanged { peer: id, head });
+                self.sync(SyncInput::RangeUpdate { peer: id, range });
             }
             // The pool comes with transactions; requests go to `serve`, replies were sent.
             EthEvent::NewPooledTransactionHashes(_)
@@ -306,7 +310,7 @@ impl EthSink for EthService {
         if same {
             peers.remove(&id);
             drop(peers);
-            self.sync(sync::Input::PeerDisconnected { peer: id });
+            self.sync(SyncInput::PeerDisconnected { peer: id });
         }
     }
 }

@@ -98,6 +98,20 @@ async fn a_boot_node_that_comes_back_is_found_again() {
 }
 
 #[tokio::test]
+async fn a_node_that_shuts_down_says_goodbye() {
+    let (a, _seen) = node(1, |_| {}).await;
+    let boot = a.enode().unwrap();
+    let (b, _seen_b) = node(2, |config| config.boot_nodes.push(boot)).await;
+    let mut events = b.subscribe();
+    assert_eq!(connected(&mut events).await, a.local_id);
+    a.shutdown().await;
+    assert_eq!(disconnected(&mut events).await, a.local_id);
+    let peers = b.peers().await.unwrap();
+    let words = peers[0].info.history[0].outcome.to_string();
+    assert!(words.contains("client quitting"), "{words}");
+}
+
+#[tokio::test]
 async fn a_name_is_looked_up_for_each_dial() {
     let (a, _seen) = node(1, |_| {}).await;
     let mut enode = a.enode().unwrap();

@@ -129,7 +129,8 @@ pub enum Input {
         /// The address that was reached, after names were resolved.
         result: Result<SocketAddr, DialError>,
     },
-    /// The cryptographic handshake proved that the other end holds this ID's key.
+    /// The cryptographic handshake proved that the other end holds this ID's key. What is
+    /// not closed by the outputs that follow at once is wanted: it may go on to Hello.
     Authenticated {
         /// On which connection.
         conn: ConnectionId,
@@ -150,7 +151,7 @@ pub enum Input {
         /// On which connection.
         conn: ConnectionId,
     },
-    /// The peer answered the Ping of an [`Output::Probe`].
+    /// The peer gave a sign of life after an [`Output::Probe`].
     Alive {
         /// On which connection.
         conn: ConnectionId,
@@ -197,8 +198,8 @@ pub enum Output {
         /// Why.
         reason: RefuseReason,
     },
-    /// Send a Ping now, and report [`Input::Alive`] when its Pong comes. A peer that does not
-    /// answer within [`PROBE_TIMEOUT`](super::PROBE_TIMEOUT) is closed.
+    /// Send a Ping now, and report [`Input::Alive`] with the next sign of life. A peer that gives
+    /// none within [`PROBE_TIMEOUT`](super::PROBE_TIMEOUT) is closed.
     Probe {
         /// On which connection.
         conn: ConnectionId,

@@ -120,7 +120,8 @@ impl PeerManager {
         let Some(connection) = self.connections.get_mut(&older) else { return };
         let Stage::Established { since } = connection.stage else { return };
         let last = connection.probed.unwrap_or(since);
-        if now.saturating_since(last) < PROBE_INTERVAL {
+        let running = self.timers.deadline(&Timer::Probe(older)).is_some();
+        if running || now.saturating_since(last) < PROBE_INTERVAL {
             return;
         }
         connection.probed = Some(now);

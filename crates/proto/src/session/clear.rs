@@ -4,7 +4,7 @@
 //! beside RLPx: it shows that nothing above knows which kind it is on.
 
 use alloy_primitives::{B256, keccak256};
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 use chainmesh_identity::PeerId;
 
 use super::{Message, SessionError};
@@ -68,6 +68,6 @@ impl ClearSession {
             return Err(SessionError::BadHash);
         }
         let code = frame.get_u64();
-        Ok(Some(Message { code, payload: Bytes::from(frame) }))
+        Ok(Some(Message { code, payload: frame }))
     }
 }

@@ -5,7 +5,7 @@
 //! awake ("attends"); while it is, nobody wakes it, so a handler that answers from inside the task
 //! pays for a push and nothing else.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll, Waker};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -75,12 +75,19 @@ impl Outgoing {
 struct State {
     queues: [VecDeque<Outgoing>; CLASSES],
     queued: usize,
+    /// The part of `queued` that is gossip, and can be dropped.
+    gossip: usize,
     dropped: u64,
     /// The connection's task is running and will look here before it sleeps.
     attended: bool,
+    /// The connection's task sleeps until the network takes more: messages need not wake it.
+    blocked: bool,
     waker: Option<Waker>,
     /// Senders that wait for room.
     waiting: Vec<Waker>,
+    /// Cost of the largest message that was refused since somebody last found room: whoever waits
+    /// waits for so much, or would be refused again at once.
+    refused: usize,
     admitted: bool,
     close: Option<CloseOrder>,
     closed: bool,
@@ -120,6 +127,8 @@ pub struct Link {
     queued: AtomicUsize,
     /// Requests that are being answered elsewhere.
     holds: AtomicUsize,
+    /// Whether `State::probe` is worth a look.
+    probed: AtomicBool,
     traffic: Traffic,
 }
 
@@ -166,14 +175,17 @@ impl Link {
 
     /// Asks the peer for a sign of life now, not at the next heartbeat.
     pub fn probe(&self) {
-        self.change(|state| state.probe = true);
+        self.change(|state| {
+            state.probe = true;
+            self.probed.store(true, Relaxed);
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
         let waker = {
             let mut state = self.lock();
             change(&mut state);
-            state.to_wake()
+            state.take_waker()
         };
         if let Some(waker) = waker {
             waker.wake();
@@ -184,38 +196,39 @@ impl Link {
     pub(crate) fn queue(&self, class: Class, code: u64, payload: Bytes) -> Result<(), SendError> {
         let message = Outgoing { code, payload };
         let cost = message.cost();
-        let waker = {
+        let (outcome, waker) = {
             let mut state = self.lock();
             if state.closed || state.close.is_some() {
                 return Err(SendError::Closed);
             }
-            if state.queued > 0 && state.queued + cost > MAX_QUEUED {
-                state.make_room(class, cost)?;
-            }
-            state.queued += cost;
+            let room = state.make_room(class, cost);
+            let waker = match room {
+                Ok(()) => {
+                    state.push(class, message);
+                    if state.blocked { None } else { state.take_waker() }
+                }
+                Err(SendError::Closed) => state.take_waker(),
+                Err(_) => None,
+            };
             self.queued.store(state.queued, Relaxed);
-            let [control, blocks, gossip] = &mut state.queues;
-            match class {
-                Class::Control => control,
-                Class::Blocks => blocks,
-                Class::Gossip => gossip,
-            }
-            .push_back(message);
-            state.to_wake()
+            (room, waker)
         };
+        // Whom a waker runs may come back here: never under the lock.
         if let Some(waker) = waker {
             waker.wake();
         }
-        Ok(())
+        outcome
     }
 
-    /// Ready when the queue is at most half full, or the connection closed.
+    /// Ready when the queue is at most half full and has room for what was refused, or the
+    /// connection is closed.
     pub(crate) fn poll_ready(&self, context: &Context<'_>) -> Poll<Result<(), SendError>> {
         let mut state = self.lock();
         if state.closed || state.close.is_some() {
             return Poll::Ready(Err(SendError::Closed));
         }
-        if state.queued <= MAX_QUEUED / 2 {
+        if state.has_room() {
+            state.refused = 0;
             return Poll::Ready(Ok(()));
         }
         if !state.waiting.iter().any(|waker| waker.will_wake(context.waker())) {
@@ -231,7 +244,8 @@ impl Link {
         let taken = {
             let mut state = self.lock();
             let mut cost = 0;
-            if let Some(queue) = state.queues.iter_mut().find(|queue| !queue.is_empty()) {
+            let first = state.queues.iter().position(|queue| !queue.is_empty());
+            if let Some(queue) = first.and_then(|first| state.queues.get_mut(first)) {
                 for _ in 0..count {
                     if cost >= bytes {
                         break;
@@ -244,10 +258,12 @@ impl Link {
                     *queue = VecDeque::new();
                 }
             }
-            let before = state.queued;
             state.queued -= cost;
+            if first == Some(Class::Gossip as usize) {
+                state.gossip -= cost;
+            }
             self.queued.store(state.queued, Relaxed);
-            if before > MAX_QUEUED / 2 && state.queued <= MAX_QUEUED / 2 {
+            if state.has_room() {
                 woken = core::mem::take(&mut state.waiting);
             }
             cost > 0
@@ -260,18 +276,27 @@ impl Link {
     pub(super) fn attend(&self) -> Orders {
         let mut state = self.lock();
         state.attended = true;
+        state.blocked = false;
         Orders {
             admitted: state.admitted,
             close: state.close,
             paused: self.is_paused(),
             handshakes: state.handshakes,
-            probe: core::mem::take(&mut state.probe),
         }
     }
 
+    /// Whether somebody waits for a sign of life; asked once for each [`Link::probe`].
+    pub(super) fn take_probe(&self) -> bool {
+        if !self.probed.load(Relaxed) {
+            return false;
+        }
+        let mut state = self.lock();
+        self.probed.store(false, Relaxed);
+        core::mem::take(&mut state.probe)
+    }
+
     /// The connection's task is about to sleep. `false` if something came in between: look again.
-    /// A `blocked` connection has sealed all that it may ahead of the network: what is queued
-    /// waits with it, until there is room to write.
+    /// `blocked` says that the network takes no more now: what is queued does not keep it awake.
     pub(super) fn sleep(&self, waker: &Waker, seen: Orders, blocked: bool) -> bool {
         let mut state = self.lock();
         let idle = (blocked || state.queues.iter().all(VecDeque::is_empty))
@@ -282,6 +307,7 @@ impl Link {
             && !state.probe;
         if idle {
             state.attended = false;
+            state.blocked = blocked;
             if !state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
                 state.waker = Some(waker.clone());
             }
@@ -295,6 +321,7 @@ impl Link {
             let mut state = self.lock();
             state.closed = true;
             state.queued = 0;
+            state.gossip = 0;
             self.queued.store(0, Relaxed);
             (core::mem::take(&mut state.queues), core::mem::take(&mut state.waiting))
         };
@@ -317,26 +344,56 @@ impl Link {
 }
 
 impl State {
-    fn to_wake(&mut self) -> Option<Waker> {
+    fn take_waker(&mut self) -> Option<Waker> {
         if self.attended { None } else { self.waker.take() }
     }
 
-    /// Makes room for `cost` bytes of `class`, or says why it cannot.
+    /// Whether those who wait for room have found it.
+    fn has_room(&self) -> bool {
+        self.queued == 0
+            || self.queued <= MAX_QUEUED / 2 && self.queued + self.refused <= MAX_QUEUED
+    }
+
+    fn push(&mut self, class: Class, message: Outgoing) {
+        let cost = message.cost();
+        self.queued += cost;
+        let [control, blocks, gossip] = &mut self.queues;
+        match class {
+            Class::Control => control.push_back(message),
+            Class::Blocks => blocks.push_back(message),
+            Class::Gossip => {
+                self.gossip += cost;
+                gossip.push_back(message);
+            }
+        }
+    }
+
+    /// Makes room for `cost` bytes of `class`, or says why it cannot. An empty queue takes a
+    /// message of any size.
     fn make_room(&mut self, class: Class, cost: usize) -> Result<(), SendError> {
+        if self.queued == 0 || self.queued + cost <= MAX_QUEUED {
+            return Ok(());
+        }
         match class {
             Class::Control => {
                 self.close.get_or_insert(CloseOrder::SlowReader);
-                if let Some(waker) = self.to_wake() {
-                    waker.wake();
-                }
                 Err(SendError::Closed)
             }
-            Class::Blocks => Err(SendError::Full),
+            Class::Blocks => {
+                self.refused = self.refused.max(cost);
+                Err(SendError::Full)
+            }
             Class::Gossip => {
+                let others = self.queued - self.gossip;
+                if others > 0 && others + cost > MAX_QUEUED {
+                    // Dropping all of the gossip would not help.
+                    return Err(SendError::Full);
+                }
                 let [_, _, gossip] = &mut self.queues;
-                while self.queued + cost > MAX_QUEUED {
-                    let Some(oldest) = gossip.pop_front() else { return Err(SendError::Full) };
+                while self.queued > 0 && self.queued + cost > MAX_QUEUED {
+                    let Some(oldest) = gossip.pop_front() else { break };
                     self.queued -= oldest.cost();
+                    self.gossip -= oldest.cost();
                     self.dropped += 1;
                 }
                 Ok(())
@@ -352,7 +409,6 @@ pub(super) struct Orders {
     pub(super) close: Option<CloseOrder>,
     pub(super) paused: bool,
     pub(super) handshakes: usize,
-    pub(super) probe: bool,
 }
 
 /// A request that is being answered elsewhere. While [`MAX_HOLDS`] of them are alive nothing more

@@ -196,6 +196,18 @@ impl Session {
         }
     }
 
+    /// Whether the peer has shown by the beginning of its first message that it has the keys of
+    /// this session. (In a clear session nothing is proved: that it speaks at all must do.)
+    ///
+    /// # Errors
+    /// [`HandshakeError::NotProved`] when the peer has no keys; see [`SessionError`].
+    pub fn prove(&mut self, input: &mut BytesMut, limit: usize) -> Result<bool, SessionError> {
+        match self {
+            Self::Rlpx(session) => session.prove(input, limit),
+            Self::Clear(_) => Ok(!input.is_empty()),
+        }
+    }
+
     /// How many bytes the next read from the network should have room for, where `step` is what
     /// is usual and `buffered` what is in the buffer.
     #[must_use]

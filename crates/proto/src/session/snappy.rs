@@ -17,6 +17,9 @@ const MIN_PACKED: usize = 512;
 /// Size of the sample that decides whether a larger message is worth packing.
 const SAMPLE: usize = 1024;
 
+/// Memory that is kept from one packed message to the next, bytes.
+const MAX_KEPT: usize = 256 * 1024;
+
 /// The format's best ratio is a copy of 64 bytes in 3; every claim above it is a lie.
 const MAX_RATIO: usize = 22;
 
@@ -67,6 +70,13 @@ impl Packed<'_> {
 }
 
 impl Packer {
+    /// Gives back the memory of a message that was far larger than most.
+    pub(super) fn trim(&mut self) {
+        if self.packed.capacity() > MAX_KEPT {
+            self.packed = Vec::new();
+        }
+    }
+
     /// Packs `message`, which is at most [`MAX_UNPACKED`] long.
     pub(super) fn pack<'a>(&'a mut self, message: &'a [u8]) -> Packed<'a> {
         if message.len() >= MIN_PACKED && self.is_worth_it(message) {
@@ -176,7 +186,7 @@ fn whole_literal(packed: &[u8], claimed: usize) -> Option<usize> {
         (bytes.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), width)
     };
     let head = preamble + 1 + width;
-    (last + 1 == claimed && packed.len() - head == claimed).then_some(head)
+    (last.checked_add(1) == Some(claimed) && packed.len() - head == claimed).then_some(head)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use alloy_eip2124::Head;
 use alloy_primitives::B256;
 use bytes::Bytes;
 use chainmesh_identity::PeerId;
@@ -55,7 +56,12 @@ impl PeerHandler for EthModule {
         // then the Status is refused.
         let version =
             EthVersion::from_number(peer.capability().version).unwrap_or(EthVersion::Eth69);
-        let protocol = EthPeer::new(version, self.identity.clone(), self.chain.head());
+        let head = self.chain.head();
+        let mut identity = self.identity.clone();
+        // The fork id is that of the head as it is now, not as it was when the node started.
+        let (number, timestamp) = (head.number, head.timestamp);
+        identity.forks.set_head(Head { number, timestamp, ..Head::default() });
+        let protocol = EthPeer::new(version, identity, head);
         let (code, payload) = protocol.start();
         // If it cannot be sent the connection is closing, and the handler is told so.
         let _ = peer.send_as(Class::Control, code, payload);

@@ -93,6 +93,31 @@ fn a_session_that_the_peer_closes_for_our_dial_goes_on_for_observers() {
     assert_eq!(bed.manager.snapshot().slots.used(), 0);
 }
 
+/// The dial that inherits a slot meets yet another connection of the same peer: one slot remains.
+#[test]
+fn an_inherited_slot_is_not_counted_twice() {
+    for (peer, ours_wins) in [(200, true), (50, false)] {
+        let mut bed = Bed::new(9);
+        let (ours, theirs) = crossed(&mut bed, peer);
+        bed.authenticated(theirs, peer);
+        bed.established(theirs);
+        bed.handle(Input::Closed { conn: theirs, reason: ALREADY, by: ClosedBy::Peer });
+        let (third, _) = bed.inbound(address(peer));
+        bed.authenticated(third, peer);
+        let outputs = bed.authenticated(ours, peer);
+        let loser = if ours_wins { third } else { ours };
+        assert_eq!(closed(&outputs), [(loser, ALREADY)]);
+        assert_eq!(bed.manager.snapshot().slots.used(), 1);
+        let kept = if ours_wins { ours } else { third };
+        assert_eq!(
+            events(&bed.established(kept)),
+            [PeerEvent::PeerMoved { id: id(peer), conn: kept }]
+        );
+        bed.lost(kept);
+        assert_eq!(bed.manager.snapshot().slots.used(), 0);
+    }
+}
+
 #[test]
 fn a_crossed_dial_needs_no_inbound_slot() {
     let mut bed = Bed::new(3);
@@ -151,10 +176,25 @@ fn a_dead_session_makes_room_after_a_probe() {
     let outputs = bed.authenticated(again, 1);
     assert_eq!(closed(&outputs), [(again, ALREADY)]);
     assert!(outputs.contains(&Output::Probe { conn: dead }));
-    let outputs = bed.pass(Duration::from_secs(5));
+    let outputs = bed.pass(PROBE_TIMEOUT);
     assert_eq!(closed(&outputs), [(dead, DisconnectReason::PingTimeout)]);
     assert_eq!(seen(&outputs), [(1, false)]);
     bed.comes_in(1);
+}
+
+/// Further attempts while the probe runs do not give the dead session more time.
+#[test]
+fn a_probe_ends_on_time_however_often_the_peer_tries() {
+    let mut bed = Bed::new(50);
+    let dead = bed.comes_in(1);
+    bed.pass(Duration::from_secs(60));
+    let mut ended = Vec::new();
+    for _ in 0..11 {
+        let (again, _) = bed.inbound(address(1));
+        bed.authenticated(again, 1);
+        ended.extend(closed(&bed.pass(Duration::from_secs(2))));
+    }
+    assert!(ended.contains(&(dead, DisconnectReason::PingTimeout)), "{ended:?}");
 }
 
 /// Two nodes with one key: the first one stays, both know, nothing flips.

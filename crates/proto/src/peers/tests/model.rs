@@ -10,8 +10,8 @@ use super::*;
 use crate::peers::connection::Stage;
 use crate::peers::target::Schedule;
 
-/// IDs and addresses that occur.
-const NODES: u8 = 12;
+/// IDs and addresses that occur: few, so that connections of one peer meet.
+const NODES: u8 = 8;
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -40,7 +40,10 @@ fn operation() -> impl Strategy<Value = Operation> {
     ];
     // This node's own ID among them.
     let anyone = prop_oneof![node.clone(), Just(100)];
-    let reason = (0..0x12_u8).prop_map(DisconnectReason::from_code);
+    let reason = prop_oneof![
+        (0..0x12_u8).prop_map(DisconnectReason::from_code),
+        Just(DisconnectReason::AlreadyConnected),
+    ];
     let by = prop_oneof![Just(ClosedBy::Us), Just(ClosedBy::Peer), Just(ClosedBy::Network)];
     let error = prop_oneof![Just(DialError::Refused), Just(DialError::NameNotFound)];
     prop_oneof![

@@ -1,11 +1,16 @@
 //! One connection from its first byte to its last: handshake, Hello, modules, heartbeat, goodbye.
 //!
 //! ```text
-//! Handshaking ──► Authenticated ──► Greeting ──► Open ──► Closing ──► Closed
-//!      │   the peer's key    │ admitted by    │ both Hellos        ▲
-//!      │   is proved         │ the manager    │ are there          │
-//!      └─────────────────────┴────────────────┴── any fault ───────┘
+//! Handshaking ─► Proving ─► Authenticated ─► Greeting ─► Open ─► Closing ─► Closed
+//!      │ keys are   │ the peer's │ admitted by  │ both Hellos       ▲
+//!      │ agreed on  │ key is     │ the manager  │ are there         │
+//!      │            │ proved     │              │                   │
+//!      └────────────┴────────────┴──────────────┴── any fault ──────┘
 //! ```
+//!
+//! Proving is the accepting side's: an `auth` packet can be made by anybody in anybody's name, and
+//! only the first frame shows that its sender has the key. Until then nothing that concerns the
+//! named node may be decided, least of all which of two connections of it stays.
 //!
 //! The driver owns the socket and the two buffers. It calls [`Connection::attend`] whenever it
 //! wakes, then [`Connection::receive`] with what came, [`Connection::transmit`] until there is
@@ -14,7 +19,10 @@
 
 mod capabilities;
 mod fault;
+mod local;
 mod open;
+mod opening;
+mod timers;
 
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
@@ -24,16 +32,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use chainmesh_identity::{NodeKey, PeerId};
-use chainmesh_wire::devp2p::{Capability, DisconnectReason, Hello, P2P_VERSION, code};
+use chainmesh_identity::PeerId;
+use chainmesh_wire::devp2p::{DisconnectReason, code};
 
 use super::link::{CloseOrder, Link, Orders};
-use super::{Handshake, Progress, Session, SessionKind, rlpx};
-use crate::module::Module;
-use crate::time::{Instant, earliest};
+use super::{Handshake, Session};
+use crate::time::Instant;
 
 pub use capabilities::SharedModule;
 pub use fault::{Blame, CloseCause, ProtocolFault};
+pub use local::{ConnectionEvent, LocalNode};
 use open::Open;
 
 /// Time from the first byte to the last module's handshake (`design`: 5 s for all of it, as geth
@@ -45,60 +53,13 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// How long a Disconnect may take to leave before the connection is closed all the same.
 pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A peer that takes nothing of what is sent to it for so long is cut (geth: `frameWriteTimeout`).
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the accepting side waits for the dialling side's Hello before it says its own. Every
+/// node that wants a session speaks at once; a probe (`devp2p rlpx ping`) waits to be told.
+pub const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes that are sealed ahead of the network: enough that the kernel always has work.
 const TRANSMIT_TARGET: usize = 64 * 1024;
-
-/// What all connections of a node have in common.
-#[derive(Debug)]
-pub struct LocalNode {
-    /// The node's key.
-    pub key: NodeKey,
-    /// Name and version of the software, for people.
-    pub client_name: String,
-    /// TCP port of the listener, 0 if there is none.
-    pub listen_port: u16,
-    /// What the node speaks.
-    pub modules: Vec<Module>,
-    /// The kind of session.
-    pub kind: SessionKind,
-}
-
-impl LocalNode {
-    fn hello(&self) -> Hello {
-        let mut capabilities: Vec<Capability> =
-            self.modules.iter().map(|module| module.capability).collect();
-        capabilities.sort_unstable();
-        Hello {
-            protocol_version: P2P_VERSION,
-            client_name: self.client_name.clone(),
-            capabilities,
-            listen_port: self.listen_port,
-            id: self.key.peer_id(),
-        }
-    }
-}
-
-/// What happened on a connection.
-#[derive(Debug)]
-pub enum ConnectionEvent {
-    /// The peer proved that it has the key of this ID. The connection waits for [`Link::admit`]
-    /// or [`Link::close`].
-    Authenticated(PeerId),
-    /// The peer's Hello came and was accepted.
-    Greeted {
-        /// What the peer said.
-        hello: Hello,
-        /// The modules that both sides have.
-        shared: Vec<Capability>,
-    },
-    /// Every module's own handshake is done: the peer counts.
-    Established,
-    /// The peer gave the sign of life that [`Link::probe`] asked for.
-    Alive,
-    /// The connection is over. Nothing comes after this; what is in the out-buffer may still be
-    /// written.
-    Closed(CloseCause),
-}
 
 /// One connection. See the module's documentation for the order of calls.
 pub struct Connection {
@@ -117,14 +78,26 @@ pub struct Connection {
     closing_until: Instant,
     /// The driver was told, or will be, that all is over.
     over: bool,
+    /// A sign of life is to be asked for as soon as the session is open.
+    probe_wanted: bool,
     /// Somebody waits for a sign of life.
     probing: bool,
-    /// Enough is sealed ahead of the network: the queue waits until the driver has written it.
+    /// Hello was said before the peer had proved itself.
+    greeted: bool,
+    /// When it is, at the latest.
+    speak_at: Instant,
+    /// When the driver was last awake.
+    now: Instant,
+    /// Bytes that the driver has and did not write yet, and since when the network takes none.
+    unwritten: usize,
+    written_at: Instant,
+    /// The driver's out-buffer is full.
     blocked: bool,
 }
 
 enum Stage {
     Handshaking(Handshake),
+    Proving(Session, PeerId),
     Authenticated(Session, PeerId),
     Greeting(Session, PeerId),
     Open(Box<Open>),
@@ -189,7 +162,13 @@ impl Connection {
             last_received: now,
             closing_until: now,
             over: false,
+            probe_wanted: false,
             probing: false,
+            greeted: false,
+            speak_at: now,
+            now,
+            unwritten: 0,
+            written_at: now,
             blocked: false,
         }
     }
@@ -211,6 +190,9 @@ impl Connection {
     pub fn over(mut self, link: Arc<Link>) -> Self {
         self.link = link;
         self.orders = self.link.attend();
+        if self.over {
+            self.link.shut();
+        }
         self
     }
 
@@ -222,7 +204,15 @@ impl Connection {
             || matches!(self.stage, Stage::Authenticated(..) | Stage::Closing | Stage::Closed)
     }
 
-    /// Whether all is over and nothing is left to send.
+    /// Whether the connection is over: what still comes is to be read and thrown away for a while,
+    /// so that the peer can read our Disconnect before the socket is gone.
+    #[must_use]
+    pub const fn is_closing(&self) -> bool {
+        matches!(self.stage, Stage::Closing | Stage::Closed)
+    }
+
+    /// Whether all is over and the driver may close the socket. Bytes that the network did not
+    /// take in time may be left in the out-buffer: nobody reads them.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         matches!(self.stage, Stage::Closed) && self.pending.is_empty()
@@ -230,8 +220,15 @@ impl Connection {
 
     /// The driver is awake: takes note of what others want of this connection.
     pub fn attend(&mut self, now: Instant) {
+        let was_paused = self.orders.paused;
+        self.now = now;
         self.orders = self.link.attend();
-        if matches!(self.stage, Stage::Closing | Stage::Closed) {
+        self.probe_wanted |= self.link.take_probe();
+        if was_paused && !self.orders.paused {
+            // While reading was paused by us, silence was not the peer's fault.
+            self.last_received = now;
+        }
+        if self.is_closing() {
             return;
         }
         match self.orders.close {
@@ -244,13 +241,12 @@ impl Connection {
         if self.orders.admitted && matches!(self.stage, Stage::Authenticated(..)) {
             let stage = core::mem::replace(&mut self.stage, Stage::Closed);
             if let Stage::Authenticated(mut session, peer) = stage {
-                let hello = self.local.hello().encode_payload();
-                session.write(code::HELLO, &hello, &mut self.pending);
+                self.say_hello(&mut session);
                 self.stage = Stage::Greeting(session, peer);
             }
         }
-        if self.orders.probe
-            && let Stage::Open(open) = &mut self.stage
+        if let Stage::Open(open) = &mut self.stage
+            && core::mem::take(&mut self.probe_wanted)
         {
             open.ping(now, &mut self.pending);
             self.probing = true;
@@ -272,6 +268,7 @@ impl Connection {
             let before = input.len();
             match core::mem::replace(&mut self.stage, Stage::Closed) {
                 Stage::Handshaking(handshake) => self.handshake(handshake, input, now),
+                Stage::Proving(session, peer) => self.prove(session, peer, input, now),
                 Stage::Authenticated(session, peer) => {
                     // Nothing is read before the manager has decided.
                     self.stage = Stage::Authenticated(session, peer);
@@ -288,9 +285,8 @@ impl Connection {
                     if let Err(cause) = result {
                         return self.close(cause, now);
                     }
-                    self.orders = self.link.attend();
-                    self.check_established();
-                    return;
+                    // A module may have asked for something meanwhile.
+                    return self.attend(now);
                 }
                 stage @ (Stage::Closing | Stage::Closed) => {
                     self.stage = stage;
@@ -300,60 +296,6 @@ impl Connection {
             }
             if input.len() == before || input.is_empty() {
                 return;
-            }
-        }
-    }
-
-    fn handshake(&mut self, handshake: Handshake, input: &mut BytesMut, now: Instant) {
-        match handshake.advance(&self.local.key, input, &mut self.pending) {
-            Ok(Progress::Wait(handshake)) => self.stage = Stage::Handshaking(handshake),
-            Ok(Progress::Done(session, peer)) => {
-                self.stage = Stage::Authenticated(session, peer);
-                self.events.push_back(ConnectionEvent::Authenticated(peer));
-                self.orders = self.link.attend();
-                if self.orders.admitted {
-                    self.attend(now);
-                }
-            }
-            Err(error) => self.finish(CloseCause::Session(error)),
-        }
-    }
-
-    fn greet(&mut self, mut session: Session, peer: PeerId, input: &mut BytesMut, now: Instant) {
-        let message = match session.read(input, rlpx::MAX_BASE_FRAME) {
-            Ok(None) => return self.stage = Stage::Greeting(session, peer),
-            Ok(Some(message)) => message,
-            Err(error) => {
-                self.stage = Stage::Greeting(session, peer);
-                return self.close(CloseCause::Session(error), now);
-            }
-        };
-        let outcome = capabilities::read_hello(&message, peer).and_then(|hello| {
-            Ok((capabilities::match_modules(&self.local.modules, &hello)?, hello))
-        });
-        match outcome {
-            Ok((shared, hello)) => {
-                if hello.protocol_version >= P2P_VERSION {
-                    session.enable_packing();
-                }
-                let capabilities = shared.iter().map(|shared| shared.module.capability).collect();
-                self.events.push_back(ConnectionEvent::Greeted { hello, shared: capabilities });
-                let open = Open::new(
-                    session,
-                    peer,
-                    self.address,
-                    self.is_dialled(),
-                    shared,
-                    &self.link,
-                    now,
-                );
-                self.stage = Stage::Open(Box::new(open));
-                self.orders = self.link.attend();
-                self.check_established();
-            }
-            Err(cause) => {
-                self.stage = Stage::Greeting(session, peer);
-                self.close(cause, now);
             }
         }
     }
@@ -368,27 +310,43 @@ impl Connection {
         }
     }
 
-    /// Appends to `out` what is to be sent, up to about 64 KiB (one large message may be more).
-    /// Returns whether there may be more.
+    /// Appends to `out` what is to be sent, until there are about 64 KiB in it (one large message
+    /// may be more). Returns whether there may be more: to be called again when `out` was written.
+    /// What is appended counts as on its way until the driver calls [`Connection::transmitted`].
     pub fn transmit(&mut self, out: &mut BytesMut) -> bool {
+        let before = out.len();
+        self.blocked = before >= TRANSMIT_TARGET;
+        if self.blocked {
+            return true;
+        }
         if !self.pending.is_empty() {
             let pending = core::mem::take(&mut self.pending);
             out.extend_from_slice(&pending);
         }
-        self.blocked = match &mut self.stage {
-            Stage::Open(open) => open.transmit(&self.link, out, TRANSMIT_TARGET),
-            Stage::Closing => {
-                self.stage = Stage::Closed;
-                false
-            }
-            _ => false,
-        };
+        if let Stage::Open(open) = &mut self.stage {
+            self.blocked = open.transmit(&self.link, out, TRANSMIT_TARGET);
+        }
+        if self.unwritten == 0 {
+            self.written_at = self.now;
+        }
+        self.unwritten += out.len().saturating_sub(before);
+        self.close_when_said();
         self.blocked
     }
 
     /// So many bytes went to the network.
-    pub fn transmitted(&self, bytes: usize) {
+    pub fn transmitted(&mut self, bytes: usize) {
         self.link.traffic().bytes_out.fetch_add(bytes as u64, Relaxed);
+        self.unwritten = self.unwritten.saturating_sub(bytes);
+        self.written_at = self.now;
+        self.close_when_said();
+    }
+
+    /// A connection that is closing is closed once its Disconnect has left.
+    fn close_when_said(&mut self) {
+        if matches!(self.stage, Stage::Closing) && self.pending.is_empty() && self.unwritten == 0 {
+            self.stage = Stage::Closed;
+        }
     }
 
     /// The next thing that happened.
@@ -396,53 +354,11 @@ impl Connection {
         self.events.pop_front()
     }
 
-    /// When [`Connection::handle_timeout`] is to be called at the latest.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        match &self.stage {
-            Stage::Open(open) => {
-                let deadline = (!open.established).then_some(self.deadline);
-                // While reading is paused by us, silence is not the peer's fault.
-                let idle = (!self.orders.paused).then(|| self.last_received + IDLE_TIMEOUT);
-                earliest(earliest(deadline, idle), open.next_tick())
-            }
-            Stage::Closing => Some(self.closing_until),
-            Stage::Closed => None,
-            _ => Some(self.deadline),
-        }
-    }
-
-    /// Time has passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        match &mut self.stage {
-            Stage::Open(open) => {
-                if !open.established && now >= self.deadline {
-                    return self.close(CloseCause::HandshakeTimeout, now);
-                }
-                if !self.orders.paused && now >= self.last_received + IDLE_TIMEOUT {
-                    return self.close(CloseCause::IdleTimeout, now);
-                }
-                open.tick(now, &mut self.pending);
-            }
-            Stage::Closing => {
-                if now >= self.closing_until {
-                    self.pending.clear();
-                    self.stage = Stage::Closed;
-                }
-            }
-            Stage::Closed => {}
-            _ => {
-                if now >= self.deadline {
-                    self.close(CloseCause::HandshakeTimeout, now);
-                }
-            }
-        }
-    }
-
     /// Whether the driver may sleep; if not, something came in and it is to begin again. The
     /// waker is called when others want something of this connection.
     pub fn sleep(&mut self, waker: &Waker) -> bool {
-        self.pending.is_empty() && self.link.sleep(waker, self.orders, self.blocked)
+        (self.blocked || self.pending.is_empty())
+            && self.link.sleep(waker, self.orders, self.blocked)
     }
 
     /// How many bytes the next read should have room for.
@@ -450,6 +366,7 @@ impl Connection {
     pub fn wanted(&self, buffered: usize, step: usize) -> usize {
         match &self.stage {
             Stage::Open(open) => open.session.wanted(buffered, step),
+            // Enough for the largest packet that is allowed here.
             _ => step.min(4096),
         }
     }
@@ -469,7 +386,9 @@ impl Connection {
         let session = match &mut self.stage {
             // A handshake ends without a word: there is no key, and an answer is an oracle.
             Stage::Handshaking(_) | Stage::Closing | Stage::Closed => None,
-            Stage::Authenticated(session, _) | Stage::Greeting(session, _) => Some(session),
+            Stage::Proving(session, _)
+            | Stage::Authenticated(session, _)
+            | Stage::Greeting(session, _) => Some(session),
             Stage::Open(open) => Some(&mut open.session),
         };
         let farewell = match (&cause, session) {
@@ -497,6 +416,16 @@ impl Connection {
             open.close_modules(&cause.wire_reason());
         }
         self.events.push_back(ConnectionEvent::Closed(cause));
+    }
+}
+
+impl Drop for Connection {
+    /// A driver that gives up on a connection (its task was cancelled) leaves nobody waiting.
+    fn drop(&mut self) {
+        if !self.over && !std::thread::panicking() {
+            self.finish(CloseCause::Network(None));
+        }
+        self.link.shut();
     }
 }
 

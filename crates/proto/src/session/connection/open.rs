@@ -94,9 +94,11 @@ impl Open {
         link: &Arc<Link>,
         pending: &mut BytesMut,
     ) -> Result<(), CloseCause> {
-        self.busy = true;
         let mut messages = 0;
         let result = loop {
+            if link.is_paused() {
+                break Ok(());
+            }
             let message = match self.session.read(input, MAX_UNPACKED) {
                 Ok(None) => break Ok(()),
                 Ok(Some(message)) => message,
@@ -106,11 +108,11 @@ impl Open {
             if let Err(cause) = self.dispatch(now, message, link.traffic(), pending) {
                 break Err(cause);
             }
-            if link.is_paused() {
-                break Ok(());
-            }
         };
-        link.traffic().messages_in.fetch_add(messages, Relaxed);
+        if messages > 0 {
+            self.busy = true;
+            link.traffic().messages_in.fetch_add(messages, Relaxed);
+        }
         result
     }
 

@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 
 /// Length of an uncompressed public key.
 const POINT: usize = 65;
+/// What an uncompressed public key begins with. (libsecp256k1 reads two "hybrid" forms as well.)
+const UNCOMPRESSED: u8 = 4;
 /// Length of the initialisation vector.
 const IV: usize = 16;
 /// Length of the tag.
@@ -100,6 +102,9 @@ pub(super) fn decrypt<'a>(
     let (point, rest) = packet.split_first_chunk_mut::<POINT>().ok_or(EciesError::TooShort)?;
     let (iv, rest) = rest.split_first_chunk_mut::<IV>().ok_or(EciesError::TooShort)?;
     let (message, tag) = rest.split_last_chunk_mut::<TAG>().ok_or(EciesError::TooShort)?;
+    if point.first() != Some(&UNCOMPRESSED) {
+        return Err(EciesError::BadPoint);
+    }
     let point =
         PublicKey::from_byte_array_uncompressed(*point).map_err(|_| EciesError::BadPoint)?;
     let keys = derive(&key.agree(&point));
@@ -109,3 +114,6 @@ pub(super) fn decrypt<'a>(
     cipher(&keys, iv).apply_keystream(message);
     Ok(message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -174,13 +174,10 @@ impl FrameReader {
         input: &mut BytesMut,
         limit: usize,
     ) -> Result<Option<Bytes>, FrameError> {
-        let mut frame = match self.open {
-            Some(frame) => frame,
-            None => match self.read_header(input, limit)? {
-                Some(frame) => frame,
-                None => return Ok(None),
-            },
-        };
+        if !self.begin(input, limit)? {
+            return Ok(None);
+        }
+        let Some(mut frame) = self.open else { return Ok(None) };
         let padded = frame.padded();
         if input.len() < padded + TAG {
             self.work(&mut frame, input);
@@ -193,6 +190,15 @@ impl FrameReader {
         body.truncate(frame.size);
         self.proven = self.proven.max(frame.size);
         Ok(Some(body.freeze()))
+    }
+
+    /// Reads the header of the next frame, if it is there: its tag is the first thing that only
+    /// the holder of the session's keys can make. Returns whether a frame is open.
+    pub(super) fn begin(&mut self, input: &mut BytesMut, limit: usize) -> Result<bool, FrameError> {
+        if self.open.is_none() {
+            self.open = self.read_header(input, limit)?;
+        }
+        Ok(self.open.is_some())
     }
 
     fn read_header(

@@ -35,6 +35,10 @@ pub enum HandshakeError {
     /// A public key in the packet is none.
     #[error("a public key in the handshake packet is no point of the curve")]
     BadKey,
+    /// The first frame was not made with the keys that were agreed on: the other end does not have
+    /// the key of the node that it says it is.
+    #[error("the other end did not prove that it has the key of the node it says it is")]
+    NotProved,
     /// The signature does not lead to a key.
     #[error("the signature in the handshake packet is not valid")]
     BadSignature,
@@ -210,6 +214,14 @@ impl Recipient {
         key: &NodeKey,
         auth: &[u8],
     ) -> Result<(Secrets, Vec<u8>, PeerId), HandshakeError> {
+        Self::answer(key, auth, || Fresh::new(self.seed))
+    }
+
+    fn answer(
+        key: &NodeKey,
+        auth: &[u8],
+        fresh: impl FnOnce() -> Fresh,
+    ) -> Result<(Secrets, Vec<u8>, PeerId), HandshakeError> {
         let message = open(key, auth)?;
         let mut rest = message.as_slice();
         let mut fields = Header::decode_bytes(&mut rest, true)?;
@@ -225,7 +237,7 @@ impl Recipient {
             recover(&signature, B256::from(signed)).ok_or(HandshakeError::BadSignature)?;
         signed.zeroize();
 
-        let mut fresh = Fresh::new(self.seed);
+        let mut fresh = fresh();
         let mut fields = Vec::with_capacity(110);
         fresh.ephemeral.peer_id().as_bytes().as_slice().encode(&mut fields);
         fresh.nonce.as_slice().encode(&mut fields);
@@ -262,3 +274,6 @@ pub(super) fn derive(
     let mac = hash(&*agreed, aes.as_slice());
     (aes.0, mac.0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,6 +90,7 @@ impl RlpxSession {
             }
         }
         self.writer.write(head.get(..used).unwrap_or_default(), packed.body(), out);
+        packer.trim();
     }
 
     pub(super) fn read(
@@ -104,17 +105,32 @@ impl RlpxSession {
             (code, body.len() - rest.len())
         };
         body.advance(length);
-        if self.packer.is_none() {
+        // Around the Hellos a Disconnect may be packed or not, whatever we expect: its sender had
+        // read our Hello, or had not. No plain form of it unpacks to anything.
+        let is_disconnect = code == chainmesh_wire::devp2p::code::DISCONNECT;
+        if self.packer.is_none() && !is_disconnect {
             return Ok(Some(Message { code, payload: body }));
         }
-        // A Disconnect that was sent before the peer had seen our Hello is not packed.
-        let bare = (code == chainmesh_wire::devp2p::code::DISCONNECT).then(|| body.clone());
+        let bare = is_disconnect.then(|| body.clone());
         let payload = match (snappy::unpack(body), bare) {
-            (Ok(payload), _) => payload,
-            (Err(_), Some(bare)) => bare,
+            (Ok(payload), None) => payload,
+            (Ok(payload), Some(_)) if !payload.is_empty() => payload,
+            (_, Some(bare)) => bare,
             (Err(error), None) => return Err(error.into()),
         };
         Ok(Some(Message { code, payload }))
+    }
+
+    /// Whether the peer has shown that it has the keys: the header of its first frame is good.
+    pub(super) fn prove(
+        &mut self,
+        input: &mut BytesMut,
+        limit: usize,
+    ) -> Result<bool, SessionError> {
+        self.reader.begin(input, limit).map_err(|error| match error {
+            FrameError::HeaderMac => HandshakeError::NotProved.into(),
+            other => other.into(),
+        })
     }
 
     pub(super) fn wanted(&self, buffered: usize, step: usize) -> usize {

@@ -1,0 +1,12 @@
+//! The chain from outside: real chain files, networks made here, stores that are killed or
+//! damaged, chain files that are bad.
+
+mod bodies;
+mod chains;
+mod clique;
+mod common;
+mod damage;
+mod files;
+mod heads;
+mod kill;
+mod rules;

@@ -1,0 +1,82 @@
+//! The `chainmesh` command: what it understands, and how it ends.
+//!
+//! It ends with 0 when all went well, with 1 after a failure (one sentence on stderr), and with 2
+//! when it was called in a wrong way.
+
+mod devnet;
+mod export;
+mod import;
+mod key;
+mod logging;
+mod output;
+mod peers;
+mod run;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use output::StdoutClosed;
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "chainmesh",
+    version,
+    about = "The peer-to-peer network of a blockchain: a node, and tools around it",
+    after_help = "\
+To see it work, without any preparation:
+  chainmesh devnet
+
+To run a node of a network of your own:
+  chainmesh key new --data-dir ./node
+  chainmesh run --data-dir ./node --genesis genesis.json
+  chainmesh peers --data-dir ./node",
+    max_term_width = 100,
+    propagate_version = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Devnet(devnet::DevnetArgs),
+    Run(Box<run::RunArgs>),
+    Import(import::ImportArgs),
+    Export(export::ExportArgs),
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    Peers(peers::PeersArgs),
+}
+
+/// Carries out the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Devnet(args) => devnet::run(args),
+        Command::Run(args) => run::run(*args),
+        Command::Import(args) => import::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Key(command) => key::run(&command),
+        Command::Peers(args) => peers::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has enough of it, as in `chainmesh … | head -1`.
+        Err(error) if error.is::<StdoutClosed>() => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A tokio runtime for a command.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    use anyhow::Context as _;
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().build().context("the asynchronous runtime cannot be started")
+}

@@ -1,0 +1,147 @@
+//! The node's end of the IPC socket.
+
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonrpsee_core::server::Methods;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tracing::{debug, warn};
+
+use super::{FrameError, IpcError, JsonStream, MAX_REQUEST, MAX_SOCKET_PATH, SOCKET_NAME};
+use crate::rpc::dispatch;
+
+/// Connections at once; one more is closed at once.
+pub const MAX_CONNECTIONS: usize = 32;
+
+/// Bytes read at once.
+const READ: usize = 16 * 1024;
+
+/// The IPC socket of a running node. Whoever may open it is the user that the node runs as.
+#[derive(Debug)]
+pub struct IpcServer {
+    path: PathBuf,
+    task: JoinHandle<()>,
+}
+
+impl IpcServer {
+    /// Makes the socket in a data directory, and answers with these methods. A socket that is there
+    /// already was left behind by a node that is gone, since the caller holds the lock of the
+    /// directory; it is replaced.
+    ///
+    /// # Errors
+    /// See [`IpcError`].
+    pub fn start(data_dir: &Path, methods: impl Into<Methods>) -> Result<Self, IpcError> {
+        let path = data_dir.join(SOCKET_NAME);
+        let length = path.as_os_str().as_bytes().len();
+        if length > MAX_SOCKET_PATH {
+            return Err(IpcError::PathTooLong { path, length });
+        }
+        match bind(data_dir, &path) {
+            Ok(listener) => {
+                let task = tokio::spawn(accept(listener, methods.into()));
+                Ok(Self { path, task })
+            }
+            Err(source) => Err(IpcError::Bind { path, source }),
+        }
+    }
+
+    /// Removes the socket, and ends all connections.
+    pub async fn stop(mut self) {
+        self.task.abort();
+        // Whether it ended or was aborted, it is gone.
+        let _ = (&mut self.task).await;
+    }
+}
+
+impl Drop for IpcServer {
+    fn drop(&mut self) {
+        self.task.abort();
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                warn!("cannot remove {}: {error}", self.path.display());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A socket has the permissions of the process's umask when it is made. So it is made in a
+/// directory that nobody else can enter, is given its own, and is then moved to its place.
+fn bind(data_dir: &Path, path: &Path) -> io::Result<UnixListener> {
+    let private = tempfile::Builder::new()
+        .prefix(".ipc")
+        .rand_bytes(6)
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir_in(data_dir)?;
+    let made = private.path().join("s");
+    let listener = UnixListener::bind(&made)?;
+    fs::set_permissions(&made, Permissions::from_mode(0o600))?;
+    fs::rename(&made, path)?;
+    Ok(listener)
+}
+
+async fn accept(listener: UnixListener, methods: Methods) {
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+                        debug!("an IPC connection was not taken: there are {MAX_CONNECTIONS}");
+                        continue;
+                    };
+                    let methods = methods.clone();
+                    connections.spawn(async move {
+                        if let Err(error) = serve(stream, &methods).await {
+                            debug!("an IPC connection ended: {error}");
+                        }
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    // No file descriptor is left, most likely: others may be given back.
+                    warn!("no IPC connection can be taken: {error}");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Answers the requests of one connection, one after the other.
+async fn serve(mut stream: UnixStream, methods: &Methods) -> io::Result<()> {
+    let mut requests = JsonStream::new(MAX_REQUEST);
+    let mut buffer = vec![0; READ];
+    loop {
+        match requests.next_value() {
+            Ok(Some(request)) => {
+                if let Some(mut answer) = dispatch::answer(methods, &request).await {
+                    answer.push('\n');
+                    stream.write_all(answer.as_bytes()).await?;
+                }
+            }
+            Ok(None) => match stream.read(&mut buffer).await? {
+                0 => return Ok(()),
+                read => requests.push(buffer.get(..read).unwrap_or_default()),
+            },
+            Err(error) => {
+                let mut answer = match error {
+                    FrameError::NotAStructure => dispatch::parse_error(),
+                    FrameError::TooLong { .. } => dispatch::too_long(&error.to_string()),
+                };
+                answer.push('\n');
+                return stream.write_all(answer.as_bytes()).await;
+            }
+        }
+    }
+}

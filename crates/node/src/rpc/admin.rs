@@ -1,0 +1,68 @@
+//! `admin_…`: this node and its peers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chainmesh_identity::PeerId;
+use chainmesh_proto::eth::chain::ChainReader;
+use jsonrpsee_core::RegisterMethodError;
+use jsonrpsee_core::server::RpcModule;
+use jsonrpsee_types::ErrorObjectOwned;
+use serde_json::{Value, json};
+
+use super::peers::{ConnectedPeer, WantedPeer};
+use super::{RpcContext, internal};
+
+pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
+    module.register_method("admin_nodeInfo", |_, context, _| node_info(context))?;
+    module.register_async_method("admin_peers", |_, context, _| async move {
+        let peers = context.net.peers().await.map_err(internal)?;
+        let local = listen_address(&context);
+        let heads = head_numbers(&context);
+        let connected = peers.iter().filter_map(|peer| {
+            let head = peer.info.id.and_then(|id| heads.get(&id).copied());
+            ConnectedPeer::new(peer, &local, head)
+        });
+        Ok::<_, ErrorObjectOwned>(connected.collect::<Vec<_>>())
+    })?;
+    module.register_async_method("chainmesh_wantedPeers", |_, context, _| async move {
+        let peers = context.net.peers().await.map_err(internal)?;
+        let wanted = peers.iter().filter_map(WantedPeer::new);
+        Ok::<_, ErrorObjectOwned>(wanted.collect::<Vec<_>>())
+    })?;
+    Ok(())
+}
+
+/// The heads of the peers, as far as synchronisation knows them.
+fn head_numbers(context: &RpcContext) -> BTreeMap<PeerId, u64> {
+    let report = context.net.sync_report();
+    let peers = report.map(|report| report.peers).unwrap_or_default();
+    peers.iter().filter_map(|peer| Some((peer.peer, peer.number?))).collect()
+}
+
+fn listen_address(context: &Arc<RpcContext>) -> String {
+    context.net.listening().map_or_else(String::new, |address| address.to_string())
+}
+
+fn node_info(context: &RpcContext) -> Value {
+    let enode = &context.enode;
+    let spec = context.chain.spec();
+    let head = context.chain.head();
+    json!({
+        "id": alloy_primitives::hex::encode(enode.id.node_hash()),
+        "name": crate::node::client_name(),
+        "enode": enode.to_string(),
+        "enr": context.record,
+        "ip": enode.host.ip(),
+        "ports": {"discovery": 0, "listener": enode.tcp_port},
+        "listenAddr": context.net.listening(),
+        "protocols": {
+            "eth": {
+                "network": context.network_id,
+                "genesis": spec.genesis_hash(),
+                "config": spec.config(),
+                "head": head.hash,
+            },
+        },
+    })
+}

@@ -1,0 +1,196 @@
+//! Peers as `admin_peers` and `chainmesh_wantedPeers` show them.
+
+use chainmesh_net::{DisconnectReason, NodeKind, PeerStatus};
+use chainmesh_proto::peers::{ClosedBy, Direction, Outcome, PeerState};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// A connected peer, in go-ethereum's shape; from `direction` on it is ours alone.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectedPeer {
+    /// keccak256 of the public key, in hex without `0x`.
+    pub id: String,
+    /// Name and version of its software, as it says; escaped.
+    pub name: String,
+    /// Where it can be reached, or its address when it came to us.
+    pub enode: String,
+    /// Its capabilities, such as `eth/68`.
+    pub caps: Vec<String>,
+    /// The connection.
+    pub network: PeerNetwork,
+    /// Its protocols that we speak, by name.
+    pub protocols: Map<String, Value>,
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// Where it is in its life.
+    pub state: String,
+    /// The public key in hex without `0x`, as in an enode URL.
+    pub public_key: String,
+    /// Number of its head block, when it is known.
+    pub head_number: Option<u64>,
+    /// Last measured round trip, milliseconds.
+    pub rtt_millis: Option<f64>,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
+    /// For how many seconds it has been connected.
+    pub connected_seconds: Option<f64>,
+    /// How earlier attempts and sessions ended, oldest first.
+    pub history: Vec<String>,
+}
+
+/// The connection of a peer, in go-ethereum's shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PeerNetwork {
+    /// Our address.
+    pub local_address: String,
+    /// Its address.
+    pub remote_address: String,
+    /// Whether it came to us.
+    pub inbound: bool,
+    /// Whether its slot is beside the others.
+    pub trusted: bool,
+    /// Whether it is configured.
+    #[serde(rename = "static")]
+    pub is_static: bool,
+}
+
+/// A peer that is wanted and not connected.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WantedPeer {
+    /// The public key in hex without `0x`, when it is known.
+    pub public_key: Option<String>,
+    /// Where it is dialled, `host:port`.
+    pub address: String,
+    /// `boot`, `static`, `trusted` or `dynamic`.
+    pub kind: String,
+    /// Where it is in its life.
+    pub state: String,
+    /// Dials so far.
+    pub dials: u64,
+    /// Failures in a row.
+    pub failures: u32,
+    /// How the last attempt ended.
+    pub last_error: Option<String>,
+    /// Seconds until the next dial.
+    pub next_dial_seconds: Option<f64>,
+    /// How the last attempts ended, oldest first.
+    pub history: Vec<String>,
+}
+
+impl ConnectedPeer {
+    /// A connected peer; `None` for one that is not.
+    pub(super) fn new(
+        status: &PeerStatus,
+        local_address: &str,
+        head_number: Option<u64>,
+    ) -> Option<Self> {
+        let info = &status.info;
+        let (id, address) = (info.id?, info.address?);
+        if info.state != PeerState::Connected {
+            return None;
+        }
+        let target = info.target.as_ref();
+        let enode = match target {
+            Some(target) => format!("enode://{id}@{}:{}", target.host, target.port),
+            None => format!("enode://{id}@{address}"),
+        };
+        let inbound = info.direction == Some(Direction::Inbound);
+        let mut protocols = Map::new();
+        let eth = |capability: &String| capability.strip_prefix("eth/")?.parse::<u64>().ok();
+        if let Some(version) = info.capabilities.iter().filter_map(eth).max() {
+            protocols.insert("eth".into(), json!({ "version": version }));
+        }
+        Some(Self {
+            id: alloy_primitives::hex::encode(id.node_hash()),
+            name: info.client.clone(),
+            enode,
+            caps: info.capabilities.clone(),
+            network: PeerNetwork {
+                local_address: local_address.to_owned(),
+                remote_address: address.to_string(),
+                inbound,
+                trusted: info.kind == Some(NodeKind::Trusted),
+                is_static: info.kind.is_some_and(NodeKind::is_configured),
+            },
+            protocols,
+            direction: if inbound { "inbound" } else { "outbound" }.into(),
+            state: state(info.state).into(),
+            public_key: id.to_string(),
+            head_number,
+            rtt_millis: status.round_trip.map(|rtt| rtt.as_secs_f64() * 1000.0),
+            bytes_in: status.bytes_in,
+            bytes_out: status.bytes_out,
+            messages_in: status.messages_in,
+            messages_out: status.messages_out,
+            connected_seconds: status.connected_for.map(|since| since.as_secs_f64()),
+            history: history(status),
+        })
+    }
+}
+
+impl WantedPeer {
+    /// A peer that is wanted and not connected; `None` for others.
+    pub(super) fn new(status: &PeerStatus) -> Option<Self> {
+        let info = &status.info;
+        if info.state == PeerState::Connected {
+            return None;
+        }
+        let target = info.target.as_ref()?;
+        let history = history(status);
+        Some(Self {
+            public_key: info.id.map(|id| id.to_string()),
+            address: format!("{}:{}", target.host, target.port),
+            kind: kind(info.kind).into(),
+            state: state(info.state).into(),
+            dials: info.dials,
+            failures: info.failures,
+            last_error: history.last().cloned(),
+            next_dial_seconds: status.next_dial_in.map(|left| left.as_secs_f64()),
+            history,
+        })
+    }
+}
+
+fn history(status: &PeerStatus) -> Vec<String> {
+    status.info.history.iter().map(|attempt| outcome(&attempt.outcome)).collect()
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        // The one that people meet first, and whose word for word meaning helps nobody.
+        Outcome::Ended { reason: DisconnectReason::TooManyPeers, by: ClosedBy::Peer, .. } => {
+            "the peer has no free slot (too many peers)".into()
+        }
+        other => other.to_string(),
+    }
+}
+
+const fn state(state: PeerState) -> &'static str {
+    match state {
+        PeerState::OwnAddress => "own address",
+        PeerState::Waiting => "waiting",
+        PeerState::Queued => "queued",
+        PeerState::Dialing => "dialing",
+        PeerState::Handshaking => "handshaking",
+        PeerState::Authenticated => "authenticated",
+        PeerState::Connected => "connected",
+    }
+}
+
+const fn kind(kind: Option<NodeKind>) -> &'static str {
+    match kind {
+        Some(NodeKind::Boot) => "boot",
+        Some(NodeKind::Static) => "static",
+        Some(NodeKind::Trusted) => "trusted",
+        Some(NodeKind::Dynamic) | None => "dynamic",
+    }
+}
