@@ -117,7 +117,7 @@ impl RlpxSession {
         let payload = match (snappy::unpack(body), bare) {
             (Ok(payload), None) => payload,
             (Ok(payload), Some(_)) if !payload.is_empty() => payload,
-            (Ok(_) | Err(_), Some(bare)) => bare,
+            (_, Some(bare)) => bare,
             (Err(error), None) => return Err(error.into()),
         };
         Ok(Some(Message { code, payload }))
