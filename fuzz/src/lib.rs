@@ -5,13 +5,29 @@
 //! here, its line in [`TARGETS`], a file in `fuzz_targets/`, its `[[bin]]` in `Cargo.toml`, and a first
 //! input in `corpus/<name>/`. An input that once broke a decoder stays in the corpus, named after it.
 
+mod session;
+mod text;
+
 use chainmesh_identity::PeerId;
+
+pub use session::{frames, handshake, session_pair, snappy};
+pub use text::{disconnect, enode, hello, record};
 
 /// A target: returns if the decoder kept its promise on these bytes, panics if not.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its program and of its folder in `corpus/`.
-pub const TARGETS: &[(&str, Target)] = &[("peer_id", peer_id)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("disconnect", disconnect),
+    ("enode", enode),
+    ("frames", frames),
+    ("handshake", handshake),
+    ("hello", hello),
+    ("peer_id", peer_id),
+    ("record", record),
+    ("session_pair", session_pair),
+    ("snappy", snappy),
+];
 
 /// `PeerId` from hex text and from raw bytes.
 pub fn peer_id(data: &[u8]) {
