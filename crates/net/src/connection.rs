@@ -103,8 +103,9 @@ impl Pump {
             if let Some(event) = self.connection.poll() {
                 return Poll::Ready(Some(event));
             }
-            let mut moved = self.write(context);
-            moved |= self.read(context, now);
+            // In this order an answer leaves in the round in which its question came.
+            let mut moved = self.read(context, now);
+            moved |= self.write(context);
             if let Some(event) = self.connection.poll() {
                 return Poll::Ready(Some(event));
             }
@@ -112,7 +113,7 @@ impl Pump {
             if self.connection.is_finished() {
                 return Poll::Ready(None);
             }
-            moved |= self.time(context, now);
+            moved = moved || self.time(context, now);
             if !moved && self.connection.sleep(context.waker()) {
                 self.release();
                 return Poll::Pending;

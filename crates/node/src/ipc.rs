@@ -42,7 +42,7 @@ pub enum IpcError {
     },
 }
 
-/// Longest path of a Unix socket on every system that we run on, without the final zero
-/// (`sun_path` has 104 bytes on the BSDs and macOS, 108 on Linux), and without what the temporary
-/// name of a socket adds.
-pub const MAX_SOCKET_PATH: usize = 91;
+/// Longest path of a Unix socket, bytes: `sun_path` has 108 on Linux and 104 on the BSDs and macOS,
+/// with the zero at the end. The temporary name that a socket has at first is not longer than its
+/// final one.
+pub const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };

@@ -99,6 +99,3 @@ fn internal(why: impl core::fmt::Display) -> ErrorObjectOwned {
 fn refused(why: impl core::fmt::Display) -> ErrorObjectOwned {
     ErrorObjectOwned::owned(CALL_EXECUTION_FAILED_CODE, why.to_string(), None::<()>)
 }
-
-#[cfg(test)]
-mod tests;

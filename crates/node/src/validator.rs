@@ -64,7 +64,13 @@ impl Validator {
     /// Begins to make blocks, inside the current tokio runtime.
     #[must_use]
     pub fn start(chain: Arc<Chain>, net: P2pHandle, producer: Producer) -> Self {
-        info!(signer = %producer.signer(), "sealing blocks");
+        let signer = producer.signer();
+        match chain.clique_snapshot(&chain.head().hash) {
+            Ok(Some(snapshot)) if !snapshot.signers().contains(&signer) => {
+                warn!(%signer, "this key is no signer of this network: it will make no blocks");
+            }
+            _ => info!(%signer, "sealing blocks"),
+        }
         Self(tokio::spawn(seal_blocks(chain, net, Arc::new(producer))))
     }
 }

@@ -18,16 +18,18 @@ use crate::devnet::{self, DevnetOptions};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  chainmesh devnet                                   four nodes, a block every second
-  chainmesh devnet --nodes 8 --duration 30 --json    for scripts: one JSON object a second
-  chainmesh devnet --data-dir ./net                  kept; the same command goes on later
+  chainmesh devnet                                   a block every second
+  chainmesh devnet --nodes 8 --duration 30 --json    for scripts
+  chainmesh devnet --data-dir ./net                  kept, to go on later
   chainmesh devnet --genesis genesis.json --chain chain.rlp
 
-The nodes have their data in node1, node2, … of the data directory. While it runs, this works, too:
+The nodes have their data in node1, node2, … of the data directory. While the
+devnet runs, this works, too:
   chainmesh peers --data-dir ./net/node1
 
-Each line of --json is an object: \"type\" is \"status\" each second and \"summary\" in the end; \"synced\"
-says whether all nodes have the same chain (the last block may be on its way).")]
+Each line of --json is an object. Its \"type\" is \"status\" each second and
+\"summary\" in the end; \"synced\" says whether all nodes have the same chain
+(while blocks are made, the last one may be on its way).")]
 pub(super) struct DevnetArgs {
     /// Number of nodes
     #[arg(long, value_name = "NUMBER", default_value_t = 4,

@@ -26,8 +26,8 @@ pub(super) enum KeyCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  chainmesh key new --data-dir ./node      a key for a node, in ./node/p2p_key
-  chainmesh key new --out validator.key    a key in a file of its own, for --validator-key")]
+  chainmesh key new --data-dir ./node      the key of a node, ./node/p2p_key
+  chainmesh key new --out validator.key    a key to seal blocks with")]
 #[group(id = "where", required = true, multiple = false)]
 pub(super) struct NewArgs {
     /// Save it as p2p_key in this data directory
@@ -44,8 +44,9 @@ pub(super) struct NewArgs {
 Example:
   chainmesh key show --data-dir ./node
 
-The enode URL says 127.0.0.1:30303: replace that by the address and port under which others reach
-the node. A running node knows its port: chainmesh run prints the URL when it starts.")]
+The enode URL says 127.0.0.1:30303: replace that by the address and the port
+under which others reach the node. chainmesh run prints the URL with the port
+that the node listens on.")]
 pub(super) struct ShowArgs {
     /// The data directory
     #[arg(long, value_name = "DIR")]

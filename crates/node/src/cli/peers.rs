@@ -1,12 +1,13 @@
 //! `chainmesh peers`.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chainmesh_net::Escaped;
 use clap::Args;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 use super::output;
@@ -16,7 +17,8 @@ use crate::rpc::peers::{ConnectedPeer, WantedPeer};
 /// Show the peers of a running node
 ///
 /// Two tables: the peers that are connected, and those that are wanted and not connected, with the
-/// reason and the time of the next try.
+/// reason and the time of the next try. HEAD is the last block that a peer has told this node of,
+/// and RTT the last round trip that was measured.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -115,20 +117,36 @@ fn wanted_table(peers: &[WantedPeer]) -> Table {
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
-    if let Ok((width, _)) = crossterm::terminal::size() {
-        if std::io::IsTerminal::is_terminal(&std::io::stdout()) {
-            table
-                .set_content_arrangement(comfy_table::ContentArrangement::Dynamic)
-                .set_width(width);
-        }
+    let size = std::io::stdout().is_terminal().then(crossterm::terminal::size);
+    if let Some(Ok((width, _))) = size {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
     }
     table
 }
 
-/// Capabilities with the versions of each together: `eth/66-69`.
+/// Capabilities with the versions of each together: `eth/66-69 snap/1`.
 fn capabilities(capabilities: &[String]) -> String {
-    let text = capabilities.join(" ");
-    Escaped(&text).to_string()
+    let mut groups: Vec<(&str, u64, u64)> = Vec::new();
+    let mut others = Vec::new();
+    for capability in capabilities {
+        let parts = capability.rsplit_once('/');
+        let parsed = parts.and_then(|(name, version)| Some((name, version.parse::<u64>().ok()?)));
+        match (parsed, groups.last_mut()) {
+            (Some((name, version)), Some((last, _, to)))
+                if name == *last && to.checked_add(1) == Some(version) =>
+            {
+                *to = version;
+            }
+            (Some((name, version)), _) => groups.push((name, version, version)),
+            (None, _) => others.push(capability.clone()),
+        }
+    }
+    let group = |(name, from, to): (&str, u64, u64)| match from == to {
+        true => format!("{name}/{from}"),
+        false => format!("{name}/{from}-{to}"),
+    };
+    others.splice(0..0, groups.into_iter().map(group));
+    Escaped(&others.join(" ")).to_string()
 }
 
 fn short(public_key: &str) -> String {
@@ -143,3 +161,6 @@ fn span(seconds: f64) -> String {
 fn unknown() -> String {
     "-".into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,7 +27,8 @@ const MAX_CONFIG_FILE: u64 = 1 << 20;
 #[command(after_help = "\
 Examples:
   chainmesh run --data-dir ./node --genesis genesis.json
-  chainmesh run --data-dir ./other --genesis genesis.json --port 30304 --bootnode enode://…@…:30303
+  chainmesh run --data-dir ./other --genesis genesis.json --port 30304 \\
+      --bootnode enode://…@10.0.0.1:30303
   chainmesh run --config node.toml
 
 A configuration file has the same names, and a flag goes before it:
@@ -111,7 +112,10 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
     super::runtime()?.block_on(async {
         let mut signals = StopSignals::listen()?;
         let node = Node::start(options).await?;
-        output::line(&node.enode.to_string())?;
+        if let Err(error) = output::line(&node.enode.to_string()) {
+            // Whoever started the node need not listen to it.
+            tracing::warn!("the enode URL was not printed: {error}");
+        }
         signals.next().await;
         signals.end_on_next();
         node.stop().await;

@@ -10,6 +10,7 @@ use chainmesh_chain::file::{self, ImportSummary};
 use chainmesh_chain::genesis::{DevNetwork, dev_clique};
 use chainmesh_chain::{Chain, ChainSpec, Consensus, clique};
 use chainmesh_identity::key_file::{self, KEY_FILE_NAME};
+use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
 use tokio::task::JoinHandle;
 
 use super::DevnetOptions;
@@ -135,6 +136,8 @@ impl Network {
             sampler.tell(format!("node 1 has {blocks} blocks from the file"));
         }
         let mut first = None;
+        // All of the others want the first one, and a part of its slots is not for inbound peers.
+        let max_peers = (self.members.len() * 2).max(DEFAULT_MAX_PEERS);
         for member in &mut self.members {
             let Some(data) = member.data.take() else { continue };
             let key = data.key()?;
@@ -142,6 +145,7 @@ impl Network {
             let mut options = NodeOptions::new(data, key);
             options.listen_address = Ipv4Addr::LOCALHOST.into();
             options.port = 0;
+            options.max_peers = max_peers;
             options.validator_key = validator_key;
             options.boot_nodes.extend(first.clone());
             let node = Node::start(options).await?;

@@ -125,8 +125,8 @@ impl View {
             "in step".into()
         } else if self.nodes.iter().any(|node| node.state == State::Waiting) {
             "starting".into()
-        } else if self.best.number == 0 {
-            "no block yet".into()
+        } else if self.nodes.iter().any(|node| node.head.number == 0) {
+            "waiting for the first block".into()
         } else {
             "the heads differ".into()
         }
@@ -310,12 +310,15 @@ impl Memory {
 
 /// Whether the heads of all nodes are on the chain of the best one, at its end.
 async fn in_step(network: &Network, nodes: &[NodeView], best: ChainHead) -> anyhow::Result<bool> {
-    let near = nodes.iter().all(|node| node.missing <= ON_ITS_WAY);
+    // Where no blocks are made, none is on its way.
+    let makes_blocks = nodes.iter().any(|node| node.role == Role::Validator);
+    let allowed = if makes_blocks { ON_ITS_WAY } else { 0 };
+    let near = nodes.iter().all(|node| node.missing <= allowed && node.head.number > 0);
     let holder = nodes.iter().position(|node| node.head == best);
     let Some(member) = holder.and_then(|index| network.members.get(index)) else {
         return Ok(false);
     };
-    if !near || best.number == 0 {
+    if !near {
         return Ok(false);
     }
     let (chain, heads) = (Arc::clone(&member.chain), nodes.iter().map(|node| node.head).collect());

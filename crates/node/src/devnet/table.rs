@@ -80,7 +80,7 @@ impl LiveTable {
         self.keys.quit().await;
     }
 
-    pub(super) fn close(mut self: Box<Self>) -> anyhow::Result<()> {
+    pub(super) fn close(mut self) -> anyhow::Result<()> {
         self.restore().context("cannot restore the terminal")
     }
 
@@ -112,7 +112,10 @@ fn draw(frame: &mut Frame<'_>, view: &View) {
         height: u16::from(offset < area.height),
         ..area
     };
-    let event_lines = EVENTS.min(area.height.saturating_sub(OTHER_LINES + 1));
+    // In a low terminal the nodes go first, and one line is left for the last event.
+    let nodes = u16::try_from(view.nodes.len()).unwrap_or(u16::MAX);
+    let beside = area.height.saturating_sub(nodes.saturating_add(OTHER_LINES));
+    let event_lines = beside.clamp(1, EVENTS);
     let room = usize::from(area.height.saturating_sub(OTHER_LINES + event_lines));
 
     title(frame, line(0), view);

@@ -94,3 +94,6 @@ fn id(request: &str) -> Value {
 fn error(id: &Value, code: i32, message: &str) -> String {
     json!({"jsonrpc": "2.0", "id": id, "error": {"code": code, "message": message}}).to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! `eth_…`: the chain.
 
 use alloy_consensus::Header;
-use alloy_primitives::{B256, U64};
+use alloy_primitives::B256;
 use chainmesh_chain::{Chain, block};
 use chainmesh_net::{BlockBody, SyncState};
 use chainmesh_proto::eth::chain::{ChainReader, StorageError};
@@ -69,18 +69,9 @@ fn refuse_full(full: bool) -> RpcResult<()> {
 
 /// A block by its number, or by a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(
-    untagged,
-    expecting = "a block is a number such as \"0x1b4\", or \"earliest\", \"latest\", \"pending\", \"safe\" or \"finalized\""
-)]
+#[serde(try_from = "String")]
 enum BlockTag {
-    Name(BlockName),
-    Number(U64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum BlockName {
+    Number(u64),
     Earliest,
     Latest,
     Pending,
@@ -88,21 +79,47 @@ enum BlockName {
     Finalized,
 }
 
+/// The text names no block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a block is a number such as \"0x1b4\", or \"earliest\", \"latest\", \"pending\", \"safe\" or \
+     \"finalized\""
+)]
+struct NoBlockTag;
+
+impl TryFrom<String> for BlockTag {
+    type Error = NoBlockTag;
+
+    fn try_from(text: String) -> Result<Self, NoBlockTag> {
+        Ok(match text.as_str() {
+            "earliest" => Self::Earliest,
+            "latest" => Self::Latest,
+            "pending" => Self::Pending,
+            "safe" => Self::Safe,
+            "finalized" => Self::Finalized,
+            number => {
+                let digits = number.strip_prefix("0x").ok_or(NoBlockTag)?;
+                // `from_str_radix` takes a sign.
+                if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                    return Err(NoBlockTag);
+                }
+                Self::Number(u64::from_str_radix(digits, 16).map_err(|_| NoBlockTag)?)
+            }
+        })
+    }
+}
+
 fn block_by_tag(chain: &Chain, tag: BlockTag) -> RpcResult<Value> {
     match tag {
         // Blocks are empty or come from others: there is never another pending block than the head.
-        BlockTag::Name(BlockName::Latest | BlockName::Pending) => {
-            block_by_hash(chain, chain.head().hash)
-        }
-        BlockTag::Name(BlockName::Earliest) => block_by_hash(chain, chain.genesis_hash()),
+        BlockTag::Latest | BlockTag::Pending => block_by_hash(chain, chain.head().hash),
+        BlockTag::Earliest => block_by_hash(chain, chain.genesis_hash()),
         // Nobody tells us which these are.
-        BlockTag::Name(BlockName::Safe | BlockName::Finalized) => Ok(Value::Null),
-        BlockTag::Number(number) => {
-            match chain.canonical_hash(number.to::<u64>()).map_err(internal)? {
-                Some(hash) => block_by_hash(chain, hash),
-                None => Ok(Value::Null),
-            }
-        }
+        BlockTag::Safe | BlockTag::Finalized => Ok(Value::Null),
+        BlockTag::Number(number) => match chain.canonical_hash(number).map_err(internal)? {
+            Some(hash) => block_by_hash(chain, hash),
+            None => Ok(Value::Null),
+        },
     }
 }
 

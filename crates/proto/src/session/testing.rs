@@ -276,6 +276,7 @@ pub(crate) struct Pair {
     /// Bytes that arrive at once, at most.
     pub(crate) chunk: usize,
     pub(crate) sides: [Side; 2],
+    cut: bool,
     /// What arrives at each side, and when.
     flight: [VecDeque<(Instant, Bytes)>; 2],
 }
@@ -296,6 +297,7 @@ impl Pair {
             latency: Duration::from_millis(10),
             chunk: usize::MAX,
             sides: [Side::new(dialler), Side::new(acceptor)],
+            cut: false,
             flight: Default::default(),
         }
     }
@@ -316,7 +318,7 @@ impl Pair {
             let sent = self.sides[from].drive(self.now).freeze();
             let at = self.now + self.latency;
             let mut rest = sent;
-            while !rest.is_empty() {
+            while !rest.is_empty() && !self.cut {
                 let piece = rest.split_to(rest.len().min(self.chunk));
                 self.flight[1 - from].push_back((at, piece));
             }
@@ -353,9 +355,10 @@ impl Pair {
         self.sides.iter().all(holds)
     }
 
-    /// Everything that is on its way is lost, as when a cable is cut.
-    pub(crate) fn lose_flight(&mut self) {
+    /// What is on its way is lost, and what follows.
+    pub(crate) fn cut_cable(&mut self) {
         self.flight = Default::default();
+        self.cut = true;
     }
 }
 

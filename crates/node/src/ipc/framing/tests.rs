@@ -1,5 +1,8 @@
 //! Values come out as they went in, however they were cut.
 
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
 use super::{FrameError, JsonStream};
 
 fn values(stream: &mut JsonStream) -> Vec<String> {
@@ -57,4 +60,52 @@ fn deep_nesting_is_only_counted() {
     assert_eq!(stream.next_value(), Ok(None));
     stream.push(&[b']'; 500_000]);
     assert_eq!(stream.next_value().unwrap().unwrap().len(), 1_000_000);
+}
+
+/// Any text that may stand in a string, quotes and backslashes more often than others.
+fn text() -> impl Strategy<Value = String> {
+    proptest::collection::vec(prop_oneof![Just('"'), Just('\\'), Just('}'), any::<char>()], 0..8)
+        .prop_map(|characters| characters.into_iter().collect())
+}
+
+fn structure() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![text().prop_map(Value::from), any::<i64>().prop_map(Value::from)];
+    let inner = leaf.prop_recursive(4, 32, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            (text(), inner).prop_map(|(name, value)| json!({ name: value })),
+        ]
+    });
+    proptest::collection::vec(inner, 0..4).prop_map(Value::from)
+}
+
+proptest! {
+    #[test]
+    fn every_json_value_comes_out_whole(
+        sent in proptest::collection::vec(structure(), 1..5),
+        size in 1_usize..40,
+    ) {
+        let bytes: Vec<u8> = sent.iter().flat_map(|value| value.to_string().into_bytes()).collect();
+        let mut stream = JsonStream::new(1 << 20);
+        let mut found = Vec::new();
+        for piece in bytes.chunks(size) {
+            stream.push(piece);
+            found.extend(values(&mut stream));
+        }
+        let found: Vec<Value> =
+            found.iter().map(|value| serde_json::from_str(value).unwrap()).collect();
+        prop_assert_eq!(found, sent);
+    }
+
+    #[test]
+    fn any_bytes_are_taken_or_refused(bytes: Vec<u8>) {
+        let mut stream = JsonStream::new(64);
+        stream.push(&bytes);
+        let mut taken = 0;
+        while let Ok(Some(value)) = stream.next_value() {
+            prop_assert!(!value.is_empty());
+            taken += value.len();
+        }
+        prop_assert!(taken <= bytes.len());
+    }
 }

@@ -26,5 +26,5 @@ const fn millis(millis: u64) -> Duration {
 }
 
 fn payload(size: usize) -> Bytes {
-    (0..size).map(|at| (at * 31 >> 3) as u8).collect()
+    (0..size).map(|at| ((at * 31) >> 3) as u8).collect()
 }

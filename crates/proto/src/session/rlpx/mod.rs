@@ -14,6 +14,8 @@ use chainmesh_identity::{NodeKey, PeerId};
 
 pub use ecies::EciesError;
 pub use frame::{FrameError, MAX_FRAME};
+#[doc(hidden)]
+pub use handshake::seal_any;
 pub use handshake::{HandshakeError, Initiator, MAX_HANDSHAKE_PACKET, Recipient};
 
 use super::snappy::{self, Packer};
@@ -115,7 +117,7 @@ impl RlpxSession {
         let payload = match (snappy::unpack(body), bare) {
             (Ok(payload), None) => payload,
             (Ok(payload), Some(_)) if !payload.is_empty() => payload,
-            (Ok(_) | Err(_), Some(bare)) => bare,
+            (_, Some(bare)) => bare,
             (Err(error), None) => return Err(error.into()),
         };
         Ok(Some(Message { code, payload }))
@@ -150,6 +152,9 @@ pub(super) const MAX_PAYLOAD: usize = MAX_FRAME - MAX_CODE - 9;
 /// Bytes of a frame that holds a message of the base protocol, which is all that is allowed
 /// before Hello.
 pub(super) const MAX_BASE_FRAME: usize = chainmesh_wire::devp2p::MAX_BASE_MESSAGE + MAX_CODE;
+
+#[cfg(test)]
+pub(crate) use handshake::forged_auth;
 
 #[cfg(test)]
 mod tests;

@@ -25,8 +25,8 @@ fn agreement_is_the_x_coordinate() {
     let one = key("7ebbc6a8358bc76dd73ebc557056702c8cfc34e5cfcd90eb83af0347575fd2ad");
     let other = key("6a3d6396903245bba5837752b9e0348874e72db0c4e11e9c485a81b4ea4353b9");
     let want = "167ccc13ac5e8a26b131c3446030c60fbfac6aa8e31149d0869f93626a4cdf62";
-    assert_eq!(const_hex::encode(&*one.agree(other.public_key())), want);
-    assert_eq!(const_hex::encode(&*other.agree(one.public_key())), want);
+    assert_eq!(const_hex::encode(*one.agree(other.public_key())), want);
+    assert_eq!(const_hex::encode(*other.agree(one.public_key())), want);
 }
 
 /// A key whose secret or public half begins with zeroes loses none of them. Values of
@@ -80,7 +80,7 @@ fn cve_2026_26315_an_ephemeral_key_off_the_curve_is_refused_before_it_is_used() 
     other_y[64] ^= 1;
     let mut above = good.clone();
     above[1..33].fill(0xff);
-    let mut infinity = good.clone();
+    let mut infinity = good;
     infinity[1..65].fill(0);
     let mut weak = infinity.clone();
     weak[32] = 2;

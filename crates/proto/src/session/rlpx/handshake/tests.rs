@@ -144,6 +144,12 @@ fn auth_fields(remote: &[u8; 64], signature: &[u8; 65]) -> Vec<u8> {
     fields
 }
 
+/// An `auth` packet in the name of `victim`, made by somebody who has nobody's key.
+pub(crate) fn forged_auth(victim: PeerId, to: &NodeKey) -> Vec<u8> {
+    let signature = NodeKey::from_entropy([66; 32]).sign_recoverable(B256::from([1; 32]));
+    sealed(to, &auth_fields(victim.as_bytes(), &signature))
+}
+
 /// CVE-2025-24883 (geth before 1.14.13): the initiator's key was not checked, and a point that is
 /// none brought the node down.
 #[test]

@@ -1,0 +1,9 @@
+//! The `chainmesh` command from outside: real processes, real files, real sockets.
+
+mod devnet;
+mod files;
+mod ipc;
+mod key;
+mod run;
+mod support;
+mod usage;
