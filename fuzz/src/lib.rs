@@ -3,7 +3,7 @@
 //! A target returns when the decoder kept its promise and panics when it did not: no panic inside it,
 //! no memory beyond its limits, and what it accepted encodes to what it read. To add one: a function
 //! here, its line in [`TARGETS`], a file in `fuzz_targets/`, its `[[bin]]` in `Cargo.toml`, and a first
-//! input in `corpus/<name>/`. An input that once broke a decoder stays in the corpus, named after it.
+//! input in `corpus/<name>/` (`examples/seeds.rs` writes some). An input that once broke a decoder stays in the corpus, named after it.
 
 mod chain;
 mod cursor;
