@@ -16,7 +16,7 @@ use chainmesh_wire::devp2p::Capability;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::chain::Audit;
+use crate::chain::{Audit, Sound};
 use crate::decisions::DecisionHash;
 use crate::eth::{self, Accusation, EthNode, Heard, Hearer, Work};
 use crate::invariants::{self, Broken, Invariant};
@@ -63,6 +63,7 @@ pub struct World {
     /// What peers said to the nodes that synchronise.
     pub(crate) heard: Heard,
     pub(crate) audits: BTreeMap<NodeIndex, Audit>,
+    pub(crate) sound: Sound,
     pub(crate) announcements: BTreeMap<(NodeIndex, B256), u32>,
     pub(crate) accusations: Vec<Accusation>,
     rules: Vec<Invariant>,
@@ -91,6 +92,7 @@ impl World {
             disagreements: BTreeMap::new(),
             heard: Heard::default(),
             audits: BTreeMap::new(),
+            sound: Sound::new(),
             announcements: BTreeMap::new(),
             accusations: Vec::new(),
             rules: invariants::ALL.to_vec(),

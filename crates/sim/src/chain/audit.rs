@@ -40,6 +40,10 @@ pub(crate) struct Sank {
     pub(crate) to: U256,
 }
 
+/// Blocks that were found to be without defect, at whatever node: one that is equal to such a block
+/// in each byte need not be looked at again.
+pub(crate) type Sound = BTreeMap<B256, Arc<SyncBlock>>;
+
 /// What was seen of one node's chain.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
@@ -54,7 +58,7 @@ pub(crate) struct Audit {
 
 impl Audit {
     /// Looks at what is new since the last time.
-    pub(crate) fn look(&mut self, now: Instant, chain: &MemoryChain) {
+    pub(crate) fn look(&mut self, now: Instant, chain: &MemoryChain, sound: &mut Sound) {
         let head = chain.head();
         if head.total_difficulty < self.total_difficulty {
             let (from, to) = (self.total_difficulty, head.total_difficulty);
@@ -75,7 +79,7 @@ impl Audit {
         let lowest = fresh.last().map_or(head.number + 1, |block| block.header.number);
         self.canonical.truncate(usize::try_from(lowest).unwrap_or(usize::MAX));
         for block in fresh.into_iter().rev() {
-            self.take(now, &block);
+            self.take(now, &block, sound);
         }
     }
 
@@ -83,14 +87,14 @@ impl Audit {
         self.canonical.get(usize::try_from(number).ok()?).copied()
     }
 
-    fn take(&mut self, now: Instant, block: &Arc<SyncBlock>) {
+    fn take(&mut self, now: Instant, block: &Arc<SyncBlock>, sound: &mut Sound) {
         let number = self.canonical.len() as u64;
         let defect = if block.header.number != number {
             Some(ChainDefect::WrongNumber)
         } else if self.canonical.last().is_some_and(|below| *below != block.header.parent_hash) {
             Some(ChainDefect::WrongParent)
         } else {
-            defect_of(block)
+            defect_of(block, sound)
         };
         if let Some(defect) = defect {
             self.defect.get_or_insert((number, defect));
@@ -101,7 +105,10 @@ impl Audit {
 }
 
 /// What is wrong with a block by itself.
-fn defect_of(block: &SyncBlock) -> Option<ChainDefect> {
+fn defect_of(block: &Arc<SyncBlock>, sound: &mut Sound) -> Option<ChainDefect> {
+    if sound.get(&block.hash).is_some_and(|known| known == block) {
+        return None;
+    }
     let same = BlockHeader::from_header(block.header.clone()).rlp == block.header_rlp;
     if !same || keccak256(&block.header_rlp) != block.hash {
         return Some(ChainDefect::WrongHeader);
@@ -110,5 +117,9 @@ fn defect_of(block: &SyncBlock) -> Option<ChainDefect> {
     if !body.is_ok_and(|body| body.belongs_to(&block.header)) {
         return Some(ChainDefect::WrongBody);
     }
-    (*block.header.extra_data == *INVALID).then_some(ChainDefect::Invalid)
+    if *block.header.extra_data == *INVALID {
+        return Some(ChainDefect::Invalid);
+    }
+    sound.insert(block.hash, Arc::clone(block));
+    None
 }

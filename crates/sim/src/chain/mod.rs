@@ -6,6 +6,6 @@ pub mod blocks;
 mod memory;
 
 pub use audit::ChainDefect;
-pub(crate) use audit::{Audit, Sank};
+pub(crate) use audit::{Audit, Sank, Sound};
 pub use blocks::{INVALID, Shape};
 pub use memory::MemoryChain;

@@ -256,7 +256,7 @@ impl World {
         let Some(chain) = self.chain_of(node) else { return };
         let now = self.now;
         if self.conduct(node) == Conduct::Honest {
-            self.audits.entry(node).or_default().look(now, &chain);
+            self.audits.entry(node).or_default().look(now, &chain, &mut self.sound);
         }
     }
 }

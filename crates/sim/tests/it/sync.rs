@@ -1,10 +1,10 @@
 //! Synchronisation: two nodes, and what each of them must not do.
 
-use chainmesh_proto::eth::chain::{ChainReader, ChainWriter};
+use chainmesh_proto::eth::chain::{ChainReader, ChainWriter, SyncBlock};
 use chainmesh_proto::eth::sync::SyncState;
 use chainmesh_proto::peers::NodeKind;
-use chainmesh_sim::chain::{MemoryChain, Shape, blocks};
-use chainmesh_sim::invariants::Broken;
+use chainmesh_sim::chain::{ChainDefect, MemoryChain, Shape, blocks};
+use chainmesh_sim::invariants::{Broken, Violation};
 use chainmesh_sim::{ChainNode, Conduct};
 use chainmesh_wire::eth::EthVersion;
 
@@ -156,4 +156,44 @@ fn a_forged_chain_is_refused_where_it_becomes_invalid() -> Result<(), Broken> {
         assert!(!accused.contains(&honest), "{version}");
     }
     Ok(())
+}
+
+/// The judge of the other tests: it sees a chain that is not one, and a head that went back.
+#[test]
+fn a_broken_chain_and_a_head_that_sinks_are_seen() {
+    let invalid = chain(10);
+    let tip = (*invalid.block(&invalid.head().hash).expect("its head")).clone();
+    invalid.force(blocks::child(&tip, MIXED, chainmesh_sim::chain::INVALID));
+    let orphan = chain(10);
+    orphan.force(blocks::child(&blocks::child(&tip, MIXED, b"a"), MIXED, b"b"));
+    let stranger = chain(10);
+    let elsewhere = blocks::branch(&blocks::genesis(), 11, Shape { salt: 7, ..MIXED });
+    stranger.force(elsewhere[10].clone());
+    let body = chain(10);
+    let next = blocks::child(&tip, MIXED, b"z");
+    body.force(SyncBlock { body_rlp: tip.body_rlp.clone(), ..next });
+    for (chain, number, expected) in [
+        (invalid, 11, ChainDefect::Invalid),
+        (orphan, 12, ChainDefect::Missing),
+        (stranger, 11, ChainDefect::WrongParent),
+        (body, 11, ChainDefect::WrongBody),
+    ] {
+        let mut world = World::new(1, CLEAR);
+        let node = add(&mut world, ChainNode::new(chain));
+        // The rules are checked when something happens.
+        world.after(seconds(1), |_| {});
+        let broken = world.run_for(seconds(2));
+        let violation = Violation::BrokenChain { node, number, defect: expected };
+        assert_eq!(broken.map_err(|broken| broken.violation), Err(violation));
+    }
+
+    let mut world = World::new(1, CLEAR);
+    let node = add(&mut world, ChainNode::new(chain(10)));
+    let genesis = blocks::genesis();
+    world.chain(node).expect("a chain").force(blocks::child(&genesis, MIXED, b"w"));
+    world.after(seconds(1), move |world| {
+        world.make_block(node, MIXED);
+    });
+    let broken = world.run_for(seconds(2)).map_err(|broken| broken.violation);
+    assert!(matches!(broken, Err(Violation::HeadSank { .. })), "{broken:?}");
 }
