@@ -171,7 +171,7 @@ fn a_broken_chain_and_a_head_that_sinks_are_seen() {
     stranger.force(elsewhere[10].clone());
     let body = chain(10);
     let next = blocks::child(&tip, MIXED, b"z");
-    body.force(SyncBlock { body_rlp: tip.body_rlp.clone(), ..next });
+    body.force(SyncBlock { body_rlp: tip.body_rlp, ..next });
     for (chain, number, expected) in [
         (invalid, 11, ChainDefect::Invalid),
         (orphan, 12, ChainDefect::Missing),
