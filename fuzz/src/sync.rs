@@ -377,7 +377,7 @@ impl Bed {
 
     /// All peers go, an honest one comes, and everything works.
     fn end_well(&mut self) {
-        for peer in core::mem::take(&mut self.usable) {
+        for peer in self.usable.clone() {
             self.disconnect(peer);
         }
         let goal = chains()[0].head();
