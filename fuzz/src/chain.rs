@@ -80,7 +80,11 @@ pub fn genesis_json(data: &[u8]) {
     {
         let ours = forks::fork_id(&spec, number, timestamp);
         let filter = forks::fork_filter(&spec, number, timestamp);
-        assert!(filter.validate(ours).is_ok(), "a node is compatible with itself");
+        // EIP-6122 tells times from block numbers by their size: a fork at a time so small that it
+        // may be a number is taken for passed when the chain is that long.
+        if ours.next == 0 || number < ours.next {
+            assert!(filter.validate(ours).is_ok(), "a node is compatible with itself");
+        }
         let _ = spec.blob_params(number, timestamp);
     }
     let text = serde_json::to_vec(spec.genesis()).expect("a genesis is JSON");
