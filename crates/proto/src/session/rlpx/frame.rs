@@ -150,7 +150,7 @@ impl FrameWriter {
             rest = later;
         }
         // Where the tag will be there is room for the next header's keystream.
-        out.extend_from_slice(&[0; 16 + TAG][..padding + TAG]);
+        out.resize(out.len() + padding + TAG, 0);
         let Some(last) = out.get_mut(from..) else { return };
         self.cipher.apply_to_last(last);
         let Some((last, tag)) = last.split_last_chunk_mut::<TAG>() else { return };
