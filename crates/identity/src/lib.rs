@@ -7,12 +7,14 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod enode;
+mod ephemeral_key;
 pub mod key_file;
 mod node_key;
 mod peer_id;
 pub mod record;
 
 pub use enode::{Enode, EnodeError, Host};
+pub use ephemeral_key::EphemeralKey;
 pub use node_key::{NodeKey, NodeKeyError, recover};
 pub use peer_id::{PeerId, PeerIdError};
 pub use record::NodeRecord;

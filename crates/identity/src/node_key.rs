@@ -101,26 +101,14 @@ impl NodeKey {
     /// elliptic-curve Diffie-Hellman exchange, as RLPx uses it (no hash).
     #[must_use]
     pub fn agree(&self, point: &PublicKey) -> Zeroizing<[u8; 32]> {
-        let mut product = Zeroizing::new(shared_secret_point(point, &self.secret));
-        let mut x = Zeroizing::new([0; 32]);
-        for (to, from) in x.iter_mut().zip(product.iter()) {
-            *to = *from;
-        }
-        product.zeroize();
-        x
+        agree(&self.secret, point)
     }
 
     /// Signs a hash; the signer can be recovered from `r ‖ s ‖ recovery id` (65 bytes).
     #[must_use]
     pub fn sign_recoverable(&self, hash: B256) -> [u8; 65] {
         let message = Message::from_digest(hash.0);
-        let (id, compact) =
-            RecoverableSignature::sign_ecdsa_recoverable(message, &self.secret).serialize_compact();
-        let mut out = [0; 65];
-        let (signature, recovery) = out.split_at_mut(64);
-        signature.copy_from_slice(&compact);
-        recovery.fill(u8::from(id));
-        out
+        recoverable_bytes(&RecoverableSignature::sign_ecdsa_recoverable(message, &self.secret))
     }
 
     /// Signs a hash: `r ‖ s`, 64 bytes.
@@ -140,6 +128,26 @@ impl fmt::Debug for NodeKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "NodeKey(of {:?})", self.peer_id())
     }
+}
+
+/// The x coordinate of the product of a secret and a point.
+pub(crate) fn agree(secret: &SecretKey, point: &PublicKey) -> Zeroizing<[u8; 32]> {
+    let product = Zeroizing::new(shared_secret_point(point, secret));
+    let mut x = Zeroizing::new([0; 32]);
+    for (to, from) in x.iter_mut().zip(product.iter()) {
+        *to = *from;
+    }
+    x
+}
+
+/// `r ‖ s ‖ recovery id`.
+pub(crate) fn recoverable_bytes(signature: &RecoverableSignature) -> [u8; 65] {
+    let (id, compact) = signature.serialize_compact();
+    let mut out = [0; 65];
+    let (signature, recovery) = out.split_at_mut(64);
+    signature.copy_from_slice(&compact);
+    recovery.fill(u8::from(id));
+    out
 }
 
 /// The public key that made a recoverable signature (`r ‖ s ‖ recovery id`) over `hash`.

@@ -7,8 +7,8 @@
 
 use aes::Aes128;
 use aes::cipher::{KeyIvInit, StreamCipher};
-use chainmesh_identity::NodeKey;
 use chainmesh_identity::secp256k1::PublicKey;
+use chainmesh_identity::{EphemeralKey, NodeKey};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -75,7 +75,7 @@ fn tag_of(keys: &Keys, iv: &[u8], ciphertext: &[u8], shared_data: &[u8]) -> Hmac
 /// Appends the envelope of `message` to `out`.
 pub(super) fn encrypt(
     to: &PublicKey,
-    ephemeral: &NodeKey,
+    ephemeral: &EphemeralKey,
     iv: [u8; IV],
     shared_data: &[u8],
     message: &mut [u8],
@@ -84,7 +84,8 @@ pub(super) fn encrypt(
     let keys = derive(&ephemeral.agree(to));
     cipher(&keys, &iv).apply_keystream(message);
     let tag = tag_of(&keys, &iv, message, shared_data).finalize().into_bytes();
-    out.extend_from_slice(&ephemeral.public_key().serialize_uncompressed());
+    out.push(0x04);
+    out.extend_from_slice(&ephemeral.public_bytes());
     out.extend_from_slice(&iv);
     out.extend_from_slice(message);
     out.extend_from_slice(&tag);

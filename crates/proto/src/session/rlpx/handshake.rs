@@ -6,7 +6,7 @@
 use alloy_primitives::{B256, Keccak256};
 use alloy_rlp::{Encodable, Header};
 use chainmesh_identity::secp256k1::PublicKey;
-use chainmesh_identity::{NodeKey, PeerId, recover};
+use chainmesh_identity::{EphemeralKey, NodeKey, PeerId, recover};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -66,7 +66,7 @@ type B256Bytes = [u8; 32];
 /// Fresh values of one side of a handshake.
 struct Fresh {
     nonce: [u8; 32],
-    ephemeral: NodeKey,
+    ephemeral: EphemeralKey,
     /// Makes the ECIES key, its vector, and the padding.
     random: ChaCha20Rng,
 }
@@ -76,7 +76,7 @@ impl Fresh {
         let mut random = ChaCha20Rng::from_seed(seed);
         let mut nonce = [0; 32];
         random.fill_bytes(&mut nonce);
-        let ephemeral = NodeKey::from_entropy(entropy(&mut random));
+        let ephemeral = EphemeralKey::from_entropy(entropy(&mut random));
         Self { nonce, ephemeral, random }
     }
 
@@ -96,7 +96,7 @@ impl Fresh {
         let prefix = u16::try_from(size).unwrap_or(u16::MAX).to_be_bytes();
         let mut packet = Vec::with_capacity(size + 2);
         packet.extend_from_slice(&prefix);
-        let envelope_key = NodeKey::from_entropy(entropy(&mut self.random));
+        let envelope_key = EphemeralKey::from_entropy(entropy(&mut self.random));
         let mut iv = [0; 16];
         self.random.fill_bytes(&mut iv);
         ecies::encrypt(to, &envelope_key, iv, &prefix, &mut message, &mut packet);
@@ -247,7 +247,7 @@ impl Recipient {
 
         let mut fresh = fresh();
         let mut fields = Vec::with_capacity(110);
-        fresh.ephemeral.peer_id().as_bytes().as_slice().encode(&mut fields);
+        fresh.ephemeral.public_bytes().as_slice().encode(&mut fields);
         fresh.nonce.as_slice().encode(&mut fields);
         HANDSHAKE_VERSION.encode(&mut fields);
         let ack = fresh.seal(&public, &fields);
@@ -264,7 +264,7 @@ impl Recipient {
 
 /// The keys of cipher and MAC, from the ephemeral exchange and both nonces.
 pub(super) fn derive(
-    ours: &NodeKey,
+    ours: &EphemeralKey,
     theirs: &PublicKey,
     recipient_nonce: &[u8; 32],
     initiator_nonce: &[u8; 32],

@@ -5,8 +5,8 @@
 //! costs, so the sponge is kept bare (the permutation is `sha3-asm`'s) and a digest that is
 //! already known is not made again: three for each frame, not four.
 
-use aes::Aes256Enc;
-use aes::cipher::{BlockCipherEncrypt, KeyInit};
+use aes_single_block::Aes256Enc;
+use aes_single_block::cipher::{BlockEncrypt, KeyInit};
 use subtle::ConstantTimeEq;
 
 /// Bytes that Keccak-256 takes up between two permutations.
@@ -19,7 +19,7 @@ pub(super) type Tag = [u8; 16];
 #[derive(Clone)]
 struct Sponge {
     lanes: [u64; 25],
-    /// Bytes that were taken up since the last permutation.
+    /// Bytes that were taken up since the last permutation, and zeroes behind them.
     pending: [u8; RATE],
     filled: usize,
 }
@@ -31,44 +31,50 @@ impl Sponge {
 
     fn update(&mut self, mut data: &[u8]) {
         if self.filled > 0 {
-            let (_, free) = self.pending.split_at_mut(self.filled);
-            let taken = free.len().min(data.len());
+            let taken = data.len().min(RATE - self.filled);
             let (now, later) = data.split_at(taken);
-            for (to, from) in free.iter_mut().zip(now) {
-                *to = *from;
-            }
-            self.filled += taken;
+            self.keep(now);
             data = later;
             if self.filled < RATE {
                 return;
             }
             sha3_asm::sha3_absorb(&mut self.lanes, &self.pending, RATE);
-            self.filled = 0;
+            (self.pending, self.filled) = ([0; RATE], 0);
         }
-        let left = sha3_asm::sha3_absorb(&mut self.lanes, data, RATE);
-        let (_, rest) = data.split_at(data.len().saturating_sub(left));
-        for (to, from) in self.pending.iter_mut().zip(rest) {
-            *to = *from;
+        let whole = data.len() - data.len() % RATE;
+        let (blocks, rest) = data.split_at(whole);
+        if !blocks.is_empty() {
+            sha3_asm::sha3_absorb(&mut self.lanes, blocks, RATE);
         }
-        self.filled = rest.len();
+        self.keep(rest);
+    }
+
+    /// Puts bytes, for which there is room, behind those that wait.
+    fn keep(&mut self, data: &[u8]) {
+        let end = self.filled + data.len();
+        if let Some(room) = self.pending.get_mut(self.filled..end) {
+            room.copy_from_slice(data);
+            self.filled = end;
+        }
     }
 
     /// The first 16 bytes of the digest of all that was taken up.
-    fn digest(&self) -> Tag {
+    fn digest(&mut self) -> Tag {
         let mut lanes = self.lanes;
-        let mut block = self.pending;
-        let (_, padding) = block.split_at_mut(self.filled);
-        padding.fill(0);
-        // Keccak's padding is one bit at either end, in Ethereum's use the byte 0x01.
-        if let Some(first) = padding.first_mut() {
-            *first = 0x01;
-        }
-        if let Some(last) = padding.last_mut() {
-            *last |= 0x80;
-        }
-        sha3_asm::sha3_absorb(&mut lanes, &block, RATE);
+        self.pad();
+        sha3_asm::sha3_absorb(&mut lanes, &self.pending, RATE);
+        self.pad();
         let [a, b, ..] = lanes;
         (u128::from(a) | (u128::from(b) << 64)).to_le_bytes()
+    }
+
+    /// Puts Keccak's padding (a bit at either end, in Ethereum's use the byte 0x01) where it
+    /// belongs, or takes it away again.
+    fn pad(&mut self) {
+        if let Some(first) = self.pending.get_mut(self.filled) {
+            *first ^= 0x01;
+        }
+        self.pending[RATE - 1] ^= 0x80;
     }
 }
 
@@ -126,7 +132,7 @@ impl FrameMac {
 
     /// The digest as it is now, for tests against published vectors.
     #[cfg(test)]
-    pub(super) fn full_digest(&self) -> Tag {
+    pub(super) fn full_digest(&mut self) -> Tag {
         self.sponge.digest()
     }
 }

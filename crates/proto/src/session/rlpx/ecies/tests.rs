@@ -14,7 +14,7 @@ fn node() -> NodeKey {
 
 fn envelope(message: &[u8], shared_data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    let ephemeral = NodeKey::from_entropy([3; 32]);
+    let ephemeral = EphemeralKey::from_entropy([3; 32]);
     encrypt(node().public_key(), &ephemeral, [9; 16], shared_data, &mut message.to_vec(), &mut out);
     out
 }

@@ -25,7 +25,7 @@ fn key_b() -> NodeKey {
 fn fresh(ephemeral: &str, nonce: &str) -> Fresh {
     Fresh {
         nonce: bytes(nonce),
-        ephemeral: key(ephemeral),
+        ephemeral: (&key(ephemeral)).into(),
         random: ChaCha20Rng::from_seed([0; 32]),
     }
 }
