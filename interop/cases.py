@@ -1,9 +1,11 @@
 """The interop cases: what a foreign program, or a killed node, must see of ours."""
 
+import json
 import re
 import time
 
-from harness import CACHE, SHARED, Failure, SlowLink, Workplace, run_tool, wait_until
+from harness import (
+    CACHE, SHARED, ChainmeshNode, Failure, GethNode, SlowLink, Workplace, run_tool, wait_until)
 
 DEVP2P = CACHE / "devp2p"
 CHAINS = SHARED / "data" / "chains"
@@ -125,3 +127,48 @@ def kill_case(directory, node_class, chain):
         link.close()
         return (f"killed at #{seen}, had #{kept} after the restart, "
                 f"all at #{length} after {time.monotonic() - began:.1f} s")
+
+
+def follow_case(directory):
+    """geth follows a chain that our validator seals, block by block."""
+    genesis = directory / "genesis.json"
+    with Workplace(directory, ChainmeshNode, genesis) as place:
+        validator = place.node("validator")
+        status, output = run_tool(
+            [ChainmeshNode.program, "key", "new", "--data-dir", validator.data], 20)
+        address = re.search(r"^address\s+0x([0-9a-fA-F]{40})$", output, re.MULTILINE)
+        if status != 0 or not address:
+            raise Failure(f"key new: exit {status}: {output.strip()[-300:]}")
+        genesis.write_text(json.dumps(clique_genesis(address.group(1))))
+        validator.arguments = ["--validator-key", validator.data / "p2p_key"]
+        validator.start()
+
+        follower = GethNode("geth", directory, genesis)
+        place.nodes.append(follower)
+        status, output = run_tool(
+            [GethNode.program, "init", "--datadir", follower.data, genesis], 60)
+        if status != 0:
+            raise Failure(f"geth init: exit {status}: {output.strip()[-300:]}")
+        # It begins to sync at once when it has as many peers as it may have.
+        follower.arguments = ["--maxpeers", "1"]
+        follower.start()
+        # Blocks to fetch as a range, and then blocks to follow.
+        wait_until("the validator has three blocks", 30, lambda: validator.number() >= 3)
+        follower.call("admin_addPeer", validator.enode())
+        wait_until("geth has eight blocks", 60, lambda: follower.number() >= 8)
+        number, hash_of_geth = follower.head()
+        ours = validator.call("eth_getBlockByNumber", hex(number), False)["hash"]
+        if ours != hash_of_geth:
+            raise Failure(f"block {number} is {ours} here and {hash_of_geth} there")
+        return f"geth is at #{number} with our hash"
+
+
+def clique_genesis(signer):
+    """A network that geth before v1.14 can follow: every fork to London from the first block on."""
+    forks = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg",
+             "istanbul", "berlin", "london"]
+    config = {"chainId": 1515, "clique": {"period": 1, "epoch": 30000}}
+    config.update({f"{fork}Block": 0 for fork in forks})
+    return {"config": config, "difficulty": "0x1", "gasLimit": "0x1c9c380", "alloc": {},
+            "timestamp": hex(int(time.time()) - 30),
+            "extraData": "0x" + "00" * 32 + signer + "00" * 65}

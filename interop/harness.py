@@ -60,6 +60,7 @@ class Node:
         self.data = directory / name
         self.log = directory / f"{name}.log"
         self.genesis = genesis
+        self.arguments = []
         self.process = None
 
     def import_command(self, chain):
@@ -79,7 +80,7 @@ class Node:
         """Starts the process and waits until its IPC answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(a) for a in self.run_command(bootnode)],
+                [str(a) for a in [*self.run_command(bootnode), *self.arguments]],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(f"{self.name} answers on {self.ipc_name}", 30, self.answers)
 

@@ -3,14 +3,25 @@
 //! A target returns when the decoder kept its promise and panics when it did not: no panic inside it,
 //! no memory beyond its limits, and what it accepted encodes to what it read. To add one: a function
 //! here, its line in [`TARGETS`], a file in `fuzz_targets/`, its `[[bin]]` in `Cargo.toml`, and a first
-//! input in `corpus/<name>/`. An input that once broke a decoder stays in the corpus, named after it.
+//! input in `corpus/<name>/` (`examples/seeds.rs` writes some). An input that once broke a decoder stays in the corpus, named after it.
 
+mod chain;
+mod cursor;
+mod eth;
+mod ipc;
+mod peers;
 mod session;
+mod sync;
 mod text;
 
 use chainmesh_identity::PeerId;
 
+pub use chain::{chain_file, genesis_json};
+pub use eth::{eth_message, eth_peer};
+pub use ipc::ipc_framing;
+pub use peers::peers_ops;
 pub use session::{frames, handshake, session_pair, snappy};
+pub use sync::sync_ops;
 pub use text::{disconnect, enode, hello, record};
 
 /// A target: returns if the decoder kept its promise on these bytes, panics if not.
@@ -18,15 +29,22 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its program and of its folder in `corpus/`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("chain_file", chain_file),
     ("disconnect", disconnect),
     ("enode", enode),
+    ("eth_message", eth_message),
+    ("eth_peer", eth_peer),
     ("frames", frames),
+    ("genesis_json", genesis_json),
     ("handshake", handshake),
     ("hello", hello),
+    ("ipc_framing", ipc_framing),
     ("peer_id", peer_id),
+    ("peers_ops", peers_ops),
     ("record", record),
     ("session_pair", session_pair),
     ("snappy", snappy),
+    ("sync_ops", sync_ops),
 ];
 
 /// `PeerId` from hex text and from raw bytes.

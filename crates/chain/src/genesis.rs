@@ -121,8 +121,16 @@ pub fn read(path: &Path) -> Result<Genesis, GenesisError> {
     if text.len() as u64 > MAX_GENESIS_FILE {
         return Err(GenesisError::TooLong { path: path.into() });
     }
+    parse(&text, path)
+}
+
+/// Reads the text of a genesis file; `path` is what errors name.
+///
+/// # Errors
+/// See [`GenesisError`].
+pub fn parse(text: &[u8], path: &Path) -> Result<Genesis, GenesisError> {
     let json = |source| GenesisError::Json { path: path.into(), source };
-    let required: Required = serde_json::from_slice(&text).map_err(json)?;
+    let required: Required = serde_json::from_slice(text).map_err(json)?;
     for (field, found) in [
         ("config", required.config),
         ("gasLimit", required.gas_limit),
@@ -133,7 +141,7 @@ pub fn read(path: &Path) -> Result<Genesis, GenesisError> {
             return Err(GenesisError::MissingField { path: path.into(), field });
         }
     }
-    serde_json::from_slice(&text).map_err(json)
+    serde_json::from_slice(text).map_err(json)
 }
 
 /// The header of the genesis block.

@@ -60,6 +60,21 @@ struct Entry {
     link: Arc<Link>,
     /// A dialled socket that waits for the manager's word before its first byte.
     waiting: Option<(TcpStream, SocketAddr)>,
+    /// For the log: where the other end is, and who, once it was proved.
+    address: Option<SocketAddr>,
+    id: Option<PeerId>,
+}
+
+impl Entry {
+    fn new(address: Option<SocketAddr>) -> Self {
+        Self { link: Arc::default(), waiting: None, address, id: None }
+    }
+
+    /// Who and where, for a person.
+    fn name(&self) -> String {
+        let id = self.id.map_or_else(|| "?".to_owned(), |id| id.short());
+        self.address.map_or_else(|| id.clone(), |address| format!("{id}@{address}"))
+    }
 }
 
 pub(crate) struct Service {
@@ -209,6 +224,7 @@ impl Service {
             Report::Dialled(Ok((stream, address))) => {
                 if let Some(entry) = self.connections.get_mut(&conn) {
                     entry.waiting = Some((stream, address));
+                    entry.address = Some(address);
                     self.manager.handle(now, Input::Dialed { conn, result: Ok(address) });
                 }
             }
@@ -226,7 +242,8 @@ impl Service {
                 self.manager.handle(now, Input::Authenticated { conn, id });
                 self.carry_out();
                 // Whatever the manager did not close, it wants.
-                if let Some(entry) = self.connections.get(&conn) {
+                if let Some(entry) = self.connections.get_mut(&conn) {
+                    entry.id = Some(id);
                     entry.link.admit();
                 }
             }
@@ -246,15 +263,14 @@ impl Service {
     }
 
     fn closed(&mut self, now: Instant, conn: ConnectionId, cause: &CloseCause) {
-        if self.connections.remove(&conn).is_none() {
-            return;
-        }
+        let Some(entry) = self.connections.remove(&conn) else { return };
+        let peer = entry.name();
         match (cause, cause.blame()) {
             // What a module says is about chains and rules: people want to read it.
-            (CloseCause::Module { .. }, _) => warn!(%conn, "session refused: {cause}"),
-            (CloseCause::Local(_), _) => debug!(%conn, "connection closed: {cause}"),
-            (_, Blame::Peer) => info!(%conn, "connection closed: {cause}"),
-            _ => debug!(%conn, "connection closed: {cause}"),
+            (CloseCause::Module { .. }, _) => warn!(peer, "session refused: {cause}"),
+            (CloseCause::Local(_), _) => debug!(peer, "connection closed: {cause}"),
+            (_, Blame::Peer) => info!(peer, "connection closed: {cause}"),
+            _ => debug!(peer, "connection closed: {cause}"),
         }
         let by = match cause {
             CloseCause::Remote(_) => ClosedBy::Peer,
@@ -293,7 +309,7 @@ impl Service {
 
     fn dial(&mut self, conn: ConnectionId, target: DialTarget) {
         debug!(%conn, %target, "dialling");
-        self.connections.insert(conn, Entry { link: Arc::default(), waiting: None });
+        self.connections.insert(conn, Entry::new(None));
         let report_to = self.report_to.clone();
         self.dials.spawn(async move {
             let result = dial::connect(&target).await;
@@ -320,8 +336,9 @@ impl Service {
 
     fn begin_inbound(&mut self, conn: ConnectionId) {
         let Some((stream, address)) = self.inbound.remove(&conn) else { return };
-        let link = Arc::<Link>::default();
-        self.connections.insert(conn, Entry { link: Arc::clone(&link), waiting: None });
+        let entry = Entry::new(Some(address));
+        let link = Arc::clone(&entry.link);
+        self.connections.insert(conn, entry);
         let (clock, report_to) = (self.clock, self.report_to.clone());
         let local = Arc::clone(&self.local);
         self.tasks.spawn(async move {

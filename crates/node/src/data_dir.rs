@@ -22,7 +22,10 @@ pub enum DataDirError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// There is no such directory, and nothing is to be made.
-    #[error("there is no data directory {}", path.display())]
+    #[error(
+        "there is no data directory {}; run and import make one when they are given --genesis FILE",
+        path.display()
+    )]
     Missing {
         /// The directory.
         path: PathBuf,

@@ -34,26 +34,29 @@ impl World {
         self.pump(node, touched);
     }
 
-    /// Drives connections for which something was queued from outside.
-    pub(crate) fn answer_bells(&mut self) {
-        loop {
-            let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
-            let rung = core::mem::take(&mut *woken);
-            drop(woken);
-            if rung.is_empty() {
-                return;
-            }
-            for (node, life, conn) in rung {
-                if self.nodes.get(node.0).is_some_and(|node| node.life == life) {
-                    self.pump(node, vec![conn]);
-                }
+    /// Runs until nothing is left to do at this point of time.
+    pub(crate) fn settle(&mut self) {
+        while self.listen() || self.answer_bells() {}
+    }
+
+    /// Drives connections for which something was queued from outside. Says whether there were any.
+    fn answer_bells(&mut self) -> bool {
+        let mut woken = self.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        let rung = core::mem::take(&mut *woken);
+        drop(woken);
+        let any = !rung.is_empty();
+        for (node, life, conn) in rung {
+            if self.nodes.get(node.0).is_some_and(|node| node.life == life) {
+                self.pump(node, vec![conn]);
             }
         }
+        any
     }
 
     /// Runs a node until nothing is left to do at this point of time.
     pub(crate) fn pump(&mut self, node: NodeIndex, touched: Vec<ConnectionId>) {
         let mut todo = VecDeque::from(touched);
+        self.synchronise(node);
         loop {
             self.obey_all(node, &mut todo);
             let Some(conn) = todo.pop_front() else { break };

@@ -8,14 +8,18 @@
 //! | [`no_self_connection`] | no node keeps a connection to itself |
 //! | [`no_orphans`] | driver and manager know the same connections |
 //! | [`events_alternate`] | observers hear Connected and Disconnected in turns, with a reason |
+//! | [`chain_of_parents`] | an honest node has a chain of valid blocks, each the child of the one below |
+//! | [`heads_never_sink`] | an honest node's head never loses total difficulty, crashes included |
 
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use alloy_primitives::U256;
 use chainmesh_identity::PeerId;
 use chainmesh_proto::peers::{ConnectionId, NodeKind};
 use chainmesh_proto::time::Instant;
 
+use crate::chain::{ChainDefect, Sank};
 use crate::node::DISAGREEMENT;
 use crate::{NodeIndex, World};
 
@@ -69,14 +73,42 @@ pub enum Violation {
         /// What.
         connected: bool,
     },
+    /// See [`chain_of_parents`].
+    #[error("block {number} of node {node:?} {defect}")]
+    BrokenChain {
+        /// Who has it.
+        node: NodeIndex,
+        /// Its place in the chain.
+        number: u64,
+        /// What is wrong.
+        defect: ChainDefect,
+    },
+    /// See [`heads_never_sink`].
+    #[error("the head of node {node:?} went from total difficulty {from} to {to}")]
+    HeadSank {
+        /// Whose.
+        node: NodeIndex,
+        /// Before.
+        from: U256,
+        /// After.
+        to: U256,
+    },
 }
 
 /// A rule: looks at the node that the last step touched, or at the whole world.
 pub type Invariant = fn(&World, NodeIndex) -> Result<(), Violation>;
 
 /// The rules that every world is checked against.
-pub const ALL: &[Invariant] =
-    &[agreement, one_session_per_peer, max_peers, no_self_connection, no_orphans, events_alternate];
+pub const ALL: &[Invariant] = &[
+    agreement,
+    one_session_per_peer,
+    max_peers,
+    no_self_connection,
+    no_orphans,
+    events_alternate,
+    chain_of_parents,
+    heads_never_sink,
+];
 
 /// A sees B as connected if and only if B sees A so; for as long as it takes a node to notice that
 /// its peer is silent, they may disagree.
@@ -153,6 +185,29 @@ pub fn no_orphans(world: &World, node: NodeIndex) -> Result<(), Violation> {
 pub fn events_alternate(world: &World, node: NodeIndex) -> Result<(), Violation> {
     match world.repeated(node) {
         Some((peer, connected)) => Err(Violation::Repeated { node, peer, connected }),
+        None => Ok(()),
+    }
+}
+
+/// An honest node has a chain of valid blocks, each the child of the one below it. Each block is
+/// looked at when it has become canonical.
+///
+/// # Errors
+/// [`Violation::BrokenChain`].
+pub fn chain_of_parents(world: &World, node: NodeIndex) -> Result<(), Violation> {
+    match world.audited(node).and_then(|audit| audit.defect) {
+        Some((number, defect)) => Err(Violation::BrokenChain { node, number, defect }),
+        None => Ok(()),
+    }
+}
+
+/// An honest node's head never loses total difficulty, crashes included.
+///
+/// # Errors
+/// [`Violation::HeadSank`].
+pub fn heads_never_sink(world: &World, node: NodeIndex) -> Result<(), Violation> {
+    match world.audited(node).and_then(|audit| audit.sank) {
+        Some(Sank { from, to }) => Err(Violation::HeadSank { node, from, to }),
         None => Ok(()),
     }
 }

@@ -16,11 +16,36 @@
 //! assert!(world.run_until(Duration::from_secs(5), |world| world.connected(a, b))?);
 //! # Ok::<(), chainmesh_sim::invariants::Broken>(())
 //! ```
+//!
+//! A node with a chain ([`NodeConfig::chain`]) speaks `eth` and synchronises with the machines of a
+//! real node; its blocks are generated ([`chain::blocks`]) and lie in memory, where its crashes do
+//! not reach them:
+//!
+//! ```
+//! use chainmesh_sim::chain::{MemoryChain, Shape, blocks};
+//! use chainmesh_sim::{ChainNode, NodeConfig, World, WorldConfig};
+//! use chainmesh_proto::peers::NodeKind;
+//! use core::time::Duration;
+//!
+//! let blocks = blocks::branch(&blocks::genesis(), 100, Shape::default());
+//! let full = ChainNode::new(MemoryChain::with(&blocks)?);
+//! let empty = ChainNode::new(MemoryChain::default());
+//! let mut world = World::new(7, WorldConfig::default());
+//! let [a, b] = [full, empty].map(|chain| {
+//!     world.add_node(NodeConfig { chain: Some(chain), ..NodeConfig::default() })
+//! });
+//! world.want(b, a, NodeKind::Static);
+//! let synced = |world: &World| world.head(b) == world.head(a);
+//! assert!(world.run_until(Duration::from_secs(10), synced)?);
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod chain;
 mod decisions;
 mod drive;
+mod eth;
 pub mod invariants;
 mod network;
 mod node;
@@ -28,6 +53,7 @@ mod observe;
 mod schedule;
 mod world;
 
+pub use eth::{Accusation, ChainNode, Conduct};
 pub use network::{Conditions, NodeIndex};
 pub use node::NodeConfig;
 pub use world::{World, WorldConfig};

@@ -17,6 +17,7 @@ use chainmesh_proto::peers::{
 use chainmesh_proto::session::connection::{Blame, CloseCause, Connection, LocalNode};
 use chainmesh_proto::time::{Instant, earliest};
 
+use crate::eth::{ChainNode, EthNode};
 use crate::network::{NodeIndex, StreamId};
 
 /// TCP port of every node's listener.
@@ -31,6 +32,8 @@ pub struct NodeConfig {
     pub max_peers: Option<usize>,
     /// What it speaks; a module that says nothing if there is none.
     pub modules: Vec<Module>,
+    /// Its chain: it speaks `eth` beside its modules, and synchronises.
+    pub chain: Option<ChainNode>,
 }
 
 /// A node, running or not.
@@ -39,6 +42,7 @@ pub(crate) struct Node {
     pub(crate) key: NodeKey,
     pub(crate) max_peers: usize,
     pub(crate) modules: Vec<Module>,
+    pub(crate) chain: Option<ChainNode>,
     /// What it dials after every start.
     pub(crate) wanted: Vec<(DialTarget, NodeKind)>,
     /// Counts its starts.
@@ -50,6 +54,8 @@ pub(crate) struct Running {
     pub(crate) manager: PeerManager,
     pub(crate) local: Arc<LocalNode>,
     pub(crate) conns: BTreeMap<ConnectionId, Conn>,
+    /// What synchronises, if the node has a chain.
+    pub(crate) eth: Option<EthNode>,
     /// The earliest time at which the world will wake this node.
     pub(crate) wake: Option<Instant>,
 }
@@ -114,22 +120,33 @@ pub(crate) fn listener(node: NodeIndex) -> SocketAddr {
 }
 
 impl Running {
-    pub(crate) fn new(config: PeerManagerConfig, local: Arc<LocalNode>, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(
+        config: PeerManagerConfig,
+        local: Arc<LocalNode>,
+        eth: Option<EthNode>,
+        seed: [u8; 32],
+    ) -> Self {
         let manager = PeerManager::new(config, seed);
-        Self { manager, local, conns: BTreeMap::new(), wake: None }
+        Self { manager, local, conns: BTreeMap::new(), eth, wake: None }
     }
 
     /// When something is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let machines = self.conns.values().filter_map(|conn| conn.machine.as_ref());
+        let sync = self.eth.as_ref().and_then(|eth| eth.machine.poll_timeout());
         machines
             .filter_map(Connection::poll_timeout)
-            .fold(self.manager.poll_timeout(), |a, b| earliest(a, Some(b)))
+            .fold(earliest(self.manager.poll_timeout(), sync), |a, b| earliest(a, Some(b)))
     }
 
     /// Time has passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Vec<ConnectionId> {
         self.manager.handle_timeout(now);
+        if let Some(eth) = &mut self.eth
+            && eth.machine.poll_timeout().is_some_and(|due| due <= now)
+        {
+            eth.machine.handle_timeout(now);
+        }
         let mut touched = Vec::new();
         for (name, conn) in &mut self.conns {
             if let Some(machine) = &mut conn.machine

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use alloy_primitives::B256;
 use chainmesh_identity::{Host, NodeKey, PeerId};
 use chainmesh_proto::module::{Module, PeerContext, PeerHandler, TopicHandler};
 use chainmesh_proto::peers::{DEFAULT_MAX_PEERS, DialTarget, Input, NodeKind, PeerManagerConfig};
@@ -15,7 +16,9 @@ use chainmesh_wire::devp2p::Capability;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+use crate::chain::{Audit, Sound};
 use crate::decisions::DecisionHash;
+use crate::eth::{self, Accusation, EthNode, Heard, Hearer, Work};
 use crate::invariants::{self, Broken, Invariant};
 use crate::network::{Arrival, Conditions, Network, NodeIndex, Segment, StreamId};
 use crate::node::{Node, NodeConfig, Running, Woken, host, listener};
@@ -35,6 +38,8 @@ pub(crate) enum Event {
     Wake(NodeIndex, u64),
     /// The head of a lane is due.
     Arrive(StreamId, usize),
+    /// A node's disk is done with something.
+    Disk(Hearer, Work),
     /// The scenario does something.
     Script(Box<dyn FnOnce(&mut World)>),
 }
@@ -55,6 +60,12 @@ pub struct World {
     pub(crate) seen: Vec<BTreeSet<PeerId>>,
     pub(crate) repeated: BTreeMap<NodeIndex, (PeerId, bool)>,
     pub(crate) disagreements: BTreeMap<(NodeIndex, NodeIndex), Instant>,
+    /// What peers said to the nodes that synchronise.
+    pub(crate) heard: Heard,
+    pub(crate) audits: BTreeMap<NodeIndex, Audit>,
+    pub(crate) sound: Sound,
+    pub(crate) announcements: BTreeMap<(NodeIndex, B256), u32>,
+    pub(crate) accusations: Vec<Accusation>,
     rules: Vec<Invariant>,
     pub(crate) steps: u64,
 }
@@ -79,6 +90,11 @@ impl World {
             seen: Vec::new(),
             repeated: BTreeMap::new(),
             disagreements: BTreeMap::new(),
+            heard: Heard::default(),
+            audits: BTreeMap::new(),
+            sound: Sound::new(),
+            announcements: BTreeMap::new(),
+            accusations: Vec::new(),
             rules: invariants::ALL.to_vec(),
             steps: 0,
         }
@@ -88,7 +104,8 @@ impl World {
     pub fn add_node(&mut self, config: NodeConfig) -> NodeIndex {
         let index = NodeIndex(self.nodes.len());
         let key = config.key.unwrap_or_else(|| NodeKey::from_entropy(self.entropy()));
-        let modules = if config.modules.is_empty() { silent_module() } else { config.modules };
+        let silent = config.modules.is_empty() && config.chain.is_none();
+        let modules = if silent { silent_module() } else { config.modules };
         let id = key.peer_id();
         self.by_id.insert(id, index);
         self.seen.push(BTreeSet::new());
@@ -97,6 +114,7 @@ impl World {
             key,
             max_peers: config.max_peers.unwrap_or(DEFAULT_MAX_PEERS),
             modules,
+            chain: config.chain,
             wanted: Vec::new(),
             life: 0,
             running: None,
@@ -171,22 +189,31 @@ impl World {
     pub fn start(&mut self, index: NodeIndex) {
         let seed = self.entropy();
         let session = self.session;
+        let chain = self.chain(index).cloned();
+        // Only nodes that have one take from the world's chance for it.
+        let sync = chain.map(|chain| EthNode::new(&chain, self.entropy()));
         self.network.set_host(index, true);
         let Some(node) = self.nodes.get_mut(index.0) else { return };
         if node.running.is_some() {
             return;
         }
         node.life += 1;
+        let mut modules = node.modules.clone();
+        if let Some(chain) = &node.chain {
+            modules.extend(eth::modules(chain, (index, node.life), &self.heard));
+        }
         let local = Arc::new(LocalNode {
             key: node.key.duplicate(),
             client_name: format!("sim/node-{}", index.0),
             listen_port: listener(index).port(),
-            modules: node.modules.clone(),
+            modules,
             kind: session,
         });
         let config = PeerManagerConfig::new(node.id, node.max_peers);
-        node.running = Some(Running::new(config, local, seed));
-        for (target, kind) in node.wanted.clone() {
+        node.running = Some(Running::new(config, local, sync, seed));
+        let wanted = node.wanted.clone();
+        self.audit(index);
+        for (target, kind) in wanted {
             self.tell(index, Input::AddNode { target, kind });
         }
     }
@@ -229,7 +256,7 @@ impl World {
     /// When a rule does not hold any more; the world stands still at that point.
     pub fn run_for(&mut self, time: Duration) -> Result<(), Broken> {
         let end = self.now + time;
-        self.answer_bells();
+        self.settle();
         while self.schedule.next_time().is_some_and(|at| at <= end) {
             self.step()?;
         }
@@ -247,7 +274,7 @@ impl World {
         condition: impl Fn(&Self) -> bool,
     ) -> Result<bool, Broken> {
         let end = self.now + limit;
-        self.answer_bells();
+        self.settle();
         while !condition(self) {
             if self.schedule.next_time().is_none_or(|at| at > end) {
                 self.now = end;
@@ -269,12 +296,16 @@ impl World {
                 Some(node)
             }
             Event::Arrive(stream, side) => self.arrive(stream, side),
+            Event::Disk((node, life), work) => {
+                self.disk(node, life, work);
+                Some(node)
+            }
             Event::Script(script) => {
                 script(self);
                 None
             }
         };
-        self.answer_bells();
+        self.settle();
         let nodes = match touched {
             Some(node) => node.0..node.0 + 1,
             None => 0..self.nodes.len(),

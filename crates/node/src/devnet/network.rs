@@ -22,6 +22,9 @@ use crate::node::{Node, NodeOptions};
 /// Chain ID of a new development network: geth's `--dev` has the same.
 const DEV_CHAIN_ID: u64 = 1337;
 
+/// Name of the genesis file in the directory of a development network.
+const GENESIS_FILE: &str = "genesis.json";
+
 /// Seconds between two blocks of a new network when nobody says.
 const DEFAULT_PERIOD: u64 = 1;
 
@@ -206,6 +209,7 @@ fn open_all(
     let folder = |number: usize| data_dir.join(format!("node{number}"));
     let first = open_first(&folder(1), period, genesis)?;
     let spec = first.chain.spec().clone();
+    write_genesis(&data_dir.join(GENESIS_FILE), &spec)?;
     let address = clique::address(first.key()?.public_key());
     let signers = clique::signers_in_extra_data(&spec.genesis_header().extra_data);
     let seals = matches!(spec.consensus(), Consensus::Clique { .. })
@@ -215,6 +219,15 @@ fn open_all(
         members.push(member(Role::Full, DataDir::open(&folder(number), Some(spec.clone()))?));
     }
     Ok(members)
+}
+
+/// Leaves the genesis file where others find it: another node, or geth, can join the network.
+fn write_genesis(path: &Path, spec: &ChainSpec) -> anyhow::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let json = serde_json::to_string_pretty(spec.genesis())?;
+    std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn member(role: Role, data: DataDir) -> Member {

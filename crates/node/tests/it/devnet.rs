@@ -130,6 +130,8 @@ fn a_second_run_goes_on_with_the_chain() {
     let second = second.end();
     assert_eq!(second["headsAgree"], true, "{second}");
     assert!(dir.path().join("net/devnet.log").metadata().unwrap().len() > 0);
+    let genesis = std::fs::read_to_string(dir.path().join("net/genesis.json")).unwrap();
+    assert!(genesis.contains("clique"), "others can join with it: {genesis}");
 
     let error = fails(1, &["devnet", "--data-dir", &data, "--period", "7", "--duration", "1"]);
     assert!(error.contains("which cannot be changed"), "{error}");

@@ -4,6 +4,8 @@ mod crowd;
 mod faults;
 mod pair;
 mod simultaneous;
+mod sync;
+mod sync_crowd;
 
 use core::time::Duration;
 

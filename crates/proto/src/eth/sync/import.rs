@@ -118,7 +118,7 @@ impl BlockSyncManager {
         self.remember_invalid(hash);
         self.begin_again_below(batch, &hash);
         if let Some((_, owner)) = batch.find(&hash) {
-            self.fault_if_present(owner, SyncFault::InvalidBlock { hash });
+            self.fault(owner, SyncFault::InvalidBlock { hash });
         }
     }
 
@@ -140,11 +140,5 @@ impl BlockSyncManager {
         self.imported = self.imported.saturating_add(u64::try_from(place).unwrap_or(0));
         self.restart_line(below.map_or(base, Waiting::id));
         self.forgive_diverged();
-    }
-
-    fn fault_if_present(&mut self, peer: PeerId, fault: SyncFault) {
-        if self.peers.contains_key(&peer) {
-            self.fault(peer, fault);
-        }
     }
 }

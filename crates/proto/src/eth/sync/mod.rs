@@ -242,13 +242,17 @@ impl BlockSyncManager {
         }
     }
 
-    /// A peer broke a rule: it is gone, and so is what only it said.
+    /// A peer broke a rule: it is gone, and so is what only it said. It may have been gone before:
+    /// headers are judged when those below them are here.
     fn fault(&mut self, peer: PeerId, fault: SyncFault) {
+        let present = self.peers.contains_key(&peer);
         self.remove_peer(peer);
         self.line.drop_unconfirmed(peer);
         // Those that did not fit may have not fitted to this peer's headers.
         self.forgive_diverged();
-        self.outputs.push_back(SyncOutput::Fault { peer, fault });
+        if present {
+            self.outputs.push_back(SyncOutput::Fault { peer, fault });
+        }
     }
 
     fn forgive_diverged(&mut self) {

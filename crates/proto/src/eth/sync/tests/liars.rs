@@ -4,13 +4,15 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use alloy_primitives::B256;
-use chainmesh_wire::eth::EthVersion;
+use chainmesh_wire::eth::{BlockHeader, BlockRange, EthVersion, Origin};
 
 use super::super::super::chain::ChainReader;
+use super::super::super::handler::PeerHead;
 use super::super::super::testing::{INVALID, MemoryChain, Shape, branch, child, genesis};
 use super::super::limits::SyncLimits;
-use super::super::{SyncFault, SyncState};
-use super::{Kind, Sim};
+use super::super::{BlockSyncManager, SyncConfig, SyncFault, SyncInput, SyncOutput, SyncState};
+use super::{Kind, Sim, peer_id};
+use crate::time::Instant;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -44,7 +46,7 @@ fn bodiless(honest: &MemoryChain, from: u64, length: u64) -> Arc<MemoryChain> {
             child(&tip, Shape { salt: 8, transaction_every: 1, ..Shape::default() }, &[]);
         block.header.parent_hash = tip.hash;
         block.header.transactions_root = B256::with_last_byte(u8::try_from(number % 251).unwrap());
-        let header = chainmesh_wire::eth::BlockHeader::from_header(block.header.clone());
+        let header = BlockHeader::from_header(block.header.clone());
         (block.hash, block.header_rlp) = (header.hash, header.rlp);
         chain.force(block.clone());
         tip = block;
@@ -173,13 +175,9 @@ fn a_claimed_head_without_a_chain() {
     let chain = chain(600);
     let mut sim = Sim::new(MemoryChain::new(), 1);
     let honest = sim.add(1, Kind::Honest, &chain);
-    let range = chainmesh_wire::eth::BlockRange {
-        earliest: 0,
-        latest: u64::MAX,
-        latest_hash: B256::repeat_byte(9),
-    };
+    let range = BlockRange { earliest: 0, latest: u64::MAX, latest_hash: B256::repeat_byte(9) };
     let liar = sim.add(2, Kind::Honest, &Arc::new(MemoryChain::new()));
-    sim.input(super::super::SyncInput::RangeUpdate { peer: liar, range });
+    sim.input(SyncInput::RangeUpdate { peer: liar, range });
     assert!(sim.run_until(MINUTE, |sim| sim.local.head().number == 600));
     assert!(sim.run_until(MINUTE, |sim| sim.manager.snapshot().state == SyncState::Following));
     assert_eq!(sim.faulted().into_iter().collect::<Vec<_>>(), [liar]);
@@ -248,4 +246,60 @@ fn half_of_the_peers_bad() {
         println!("seed {seed}, {import:?} a block: {percent} % of the clean throughput");
         assert!(percent >= 60, "seed {seed}: {percent} % ({clean} and {bad} µs)");
     }
+}
+
+/// Headers are judged when those below them are here. Whoever sent them may be gone by then: the
+/// driver must not be told to disconnect it.
+#[test]
+fn who_is_gone_when_its_headers_are_judged_is_no_fault_of_a_peer() {
+    let ours = chain(200);
+    let other = Shape { salt: 5, ..Shape::default() };
+    let other = MemoryChain::with(&branch(&genesis(), 200, other));
+    let limits = SyncLimits { header_batch: 32, ..SyncLimits::default() };
+    let local = MemoryChain::new();
+    let config = SyncConfig { genesis_hash: genesis().hash, head: local.head(), limits };
+    let mut manager = BlockSyncManager::new(config, [1; 32]);
+    let now = Instant::ZERO;
+    let [slow, quick] = [1, 2].map(peer_id);
+    let range = BlockRange { earliest: 0, latest: 200, latest_hash: ours.head().hash };
+    let mut asked = Vec::new();
+    let mut faults = Vec::new();
+    let mut tell = |manager: &mut BlockSyncManager, asked: &mut Vec<_>, input| {
+        manager.handle(now, input);
+        while let Some(output) = manager.poll() {
+            match output {
+                SyncOutput::RequestHeaders {
+                    peer, token, origin: Origin::Number(first), ..
+                } => {
+                    asked.push((peer, token, first));
+                }
+                SyncOutput::Fault { peer, fault } => faults.push((peer, fault)),
+                _ => {}
+            }
+        }
+    };
+    for peer in [slow, quick] {
+        let head = PeerHead::Range(range);
+        tell(&mut manager, &mut asked, SyncInput::PeerConnected { peer, head });
+    }
+    let headers = |chain: &MemoryChain, first: u64| -> Vec<BlockHeader> {
+        let block = |number| chain.canonical_block(number).unwrap().header;
+        (first..first + 32).map(|number| BlockHeader::from_header(block(number))).collect()
+    };
+    // The quick one answers twice, each time from another chain, and goes.
+    for (chain, first) in [(&*ours, 33), (&other, 65)] {
+        let (peer, token, at) = *asked.last().unwrap();
+        assert_eq!((peer, at), (quick, first));
+        let headers = headers(chain, first);
+        tell(&mut manager, &mut asked, SyncInput::Headers { peer, token, headers });
+    }
+    tell(&mut manager, &mut asked, SyncInput::PeerDisconnected { peer: quick });
+    // Now what is below comes.
+    let (peer, token, first) = asked[0];
+    assert_eq!((peer, first), (slow, 1));
+    let headers = headers(&ours, 1);
+    tell(&mut manager, &mut asked, SyncInput::Headers { peer, token, headers });
+    let report = manager.snapshot();
+    assert_eq!(report.pending_headers + report.importing, 32, "what only a liar said is dropped");
+    assert_eq!(faults, []);
 }

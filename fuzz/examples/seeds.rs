@@ -1,0 +1,243 @@
+//! Writes the first inputs of the targets whose inputs are messages, files or operations:
+//!
+//! ```text
+//! cargo run -p chainmesh-fuzz --example seeds
+//! ```
+//!
+//! What is in `corpus/` already under another name stays.
+
+use std::fs;
+use std::path::Path;
+
+use alloy_eip2124::{ForkFilter, Head};
+use alloy_primitives::{Address, B256, U256};
+use bytes::Bytes;
+use chainmesh_chain::genesis::{DevNetwork, dev_clique};
+use chainmesh_proto::eth::chain::{ChainReader, SyncBlock};
+use chainmesh_proto::eth::status::ChainIdentity;
+use chainmesh_sim::chain::{MemoryChain, Shape, blocks};
+use chainmesh_wire::eth::{
+    BlockBody, BlockHeader, BlockId, BlockRange, EthVersion, GetBlockHeaders, HashRequest, Message,
+    NewBlock, Origin, Response, code, encode_response,
+};
+
+fn write(target: &str, name: &str, content: &[u8]) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
+    fs::create_dir_all(&folder).expect("a folder for the inputs");
+    fs::write(folder.join(name), content).expect("an input");
+}
+
+fn some_blocks(count: usize) -> Vec<SyncBlock> {
+    let shape = Shape { salt: 1, difficulty: 2, transaction_every: 2 };
+    blocks::branch(&blocks::genesis(), count, shape)
+}
+
+fn main() {
+    eth_message();
+    eth_peer();
+    chain_file();
+    genesis_json();
+    ipc_framing();
+    peers_ops();
+    sync_ops();
+}
+
+fn header(block: &SyncBlock) -> BlockHeader {
+    BlockHeader::from_header(block.header.clone())
+}
+
+fn body(block: &SyncBlock) -> BlockBody {
+    BlockBody::decode(block.body_rlp.clone()).expect("a generated body")
+}
+
+/// The first transaction of the first block that has one.
+fn transaction() -> Bytes {
+    let block = &some_blocks(2)[1];
+    let mut list = &block.body_rlp[..];
+    let mut body = alloy_rlp::Header::decode_bytes(&mut list, true).expect("a body");
+    let transactions = alloy_rlp::Header::decode_bytes(&mut body, true).expect("transactions");
+    Bytes::copy_from_slice(transactions)
+}
+
+fn messages() -> Vec<(EthVersion, Message)> {
+    use EthVersion::{Eth66, Eth68, Eth69};
+    let blocks = some_blocks(3);
+    let ids = blocks.iter().map(|b| BlockId { hash: b.hash, number: b.header.number });
+    let wanted = || HashRequest { request_id: 7, hashes: vec![B256::ZERO, blocks[0].hash] };
+    let some = |items| Response { request_id: 300, items };
+    let query = GetBlockHeaders {
+        request_id: 1,
+        origin: Origin::Hash(blocks[0].hash),
+        limit: 512,
+        skip: 3,
+        reverse: true,
+    };
+    let by_number = GetBlockHeaders { origin: Origin::Number(1000), ..query };
+    let new_block = NewBlock {
+        header: header(&blocks[1]),
+        body: body(&blocks[1]),
+        total_difficulty: U256::from(1_000_000),
+    };
+    let range = BlockRange { earliest: 0, latest: 3, latest_hash: blocks[2].hash };
+    vec![
+        (Eth68, Message::NewBlockHashes(ids.collect())),
+        (Eth68, Message::Transactions(vec![transaction()])),
+        (Eth68, Message::GetBlockHeaders(query)),
+        (Eth69, Message::GetBlockHeaders(by_number)),
+        (
+            Eth68,
+            Message::BlockHeaders(Response {
+                request_id: 7,
+                items: blocks.iter().map(header).collect(),
+            }),
+        ),
+        (Eth68, Message::GetBlockBodies(wanted())),
+        (
+            Eth68,
+            Message::BlockBodies(Response {
+                request_id: 7,
+                items: blocks.iter().map(body).collect(),
+            }),
+        ),
+        (Eth68, Message::NewBlock(Box::new(new_block))),
+        (Eth68, Message::GetPooledTransactions(wanted())),
+        (Eth68, Message::PooledTransactions(some(vec![transaction()]))),
+        (Eth66, Message::GetNodeData(wanted())),
+        (Eth66, Message::NodeData(some(vec![Bytes::from_static(b"entry")]))),
+        (Eth68, Message::GetReceipts(wanted())),
+        (Eth68, Message::Receipts(some(vec![Bytes::from_static(&[0xc1, 0xc0])]))),
+        (Eth69, Message::BlockRangeUpdate(range)),
+    ]
+}
+
+fn eth_message() {
+    let input = |version: EthVersion, code: u32, payload: &[u8]| {
+        let place = EthVersion::ALL.iter().position(|other| *other == version);
+        let mut input = vec![u8::try_from(place.expect("a version")).expect("few")];
+        input.push(u8::try_from(code).expect("few"));
+        input.extend_from_slice(payload);
+        input
+    };
+    for (version, message) in messages() {
+        let payload = message.encode().expect("a good message");
+        let name = format!("{}_{}", version.number(), message.name());
+        write("eth_message", &name, &input(version, message.code(), &payload));
+    }
+    let chain = MemoryChain::default();
+    let genesis_hash = chain.genesis_hash();
+    let forks = ForkFilter::new(Head::default(), genesis_hash, 0, []);
+    let identity = ChainIdentity { network_id: 7, genesis_hash, forks, earliest: 0 };
+    for version in [EthVersion::Eth68, EthVersion::Eth69] {
+        let payload = identity.status(version, &chain.head()).encode();
+        let name = format!("{}_Status", version.number());
+        write("eth_message", &name, &input(version, code::STATUS, &payload));
+    }
+    // [[0xaa…], …]: hashes alone, and kinds, sizes and hashes.
+    let hashes = encode_response(0, &[[0xa0; 1], [0x80; 1]]);
+    write("eth_message", "68_announced_by_hand", &input(EthVersion::Eth68, 8, &hashes));
+}
+
+fn eth_peer() {
+    // Operations: see `eth_peer`. 0 asks, 2 is the peer's Status, 3 and 4 are answers.
+    write("eth_peer", "headers", &[2, 2, 0, 3, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 3, 1, 2]);
+    write("eth_peer", "bodies", &[3, 2, 0, 2, 0, 0, 1, 0, 4, 1, 1, 4, 2, 1]);
+    write("eth_peer", "more_than_asked", &[0, 2, 0, 1, 0, 4, 1, 7]);
+    write("eth_peer", "answer_before_status", &[1, 0, 3, 0, 4, 1, 1]);
+    write("eth_peer", "questions", &[1, 2, 5, 0, 0, 0, 0, 0, 0, 0, 9, 9, 5, 1, 5, 2, 5, 3]);
+    let many = [0, 1, 0].repeat(20);
+    write("eth_peer", "many_requests", &[&[2, 2][..], &many, &[1, 3]].concat());
+}
+
+fn chain_file() {
+    let blocks = some_blocks(4);
+    let encode = |block: &SyncBlock| {
+        chainmesh_chain::block::encode(&block.header_rlp, &block.body_rlp).expect("a good block")
+    };
+    let file: Vec<u8> = blocks.iter().flat_map(encode).collect();
+    write("chain_file", "four_blocks", &file);
+    write("chain_file", "cut", &file[..file.len() - 9]);
+    write("chain_file", "no_list", &[&file[..], b"\x80"].concat());
+    write("chain_file", "claims_all_memory", &[0xff; 9]);
+    write("chain_file", "small_lists", &[0xc0, 0xc1, 0xc0, 0xf8, 0x01, 0xc0]);
+}
+
+fn genesis_json() {
+    let genesis = dev_clique(&DevNetwork {
+        chain_id: 1337,
+        period: 1,
+        timestamp: 1_700_000_000,
+        signers: vec![Address::repeat_byte(1), Address::repeat_byte(2)],
+        balances: vec![(Address::repeat_byte(3), U256::from(1_000_000))],
+    });
+    let text = serde_json::to_vec(&genesis).expect("a genesis is JSON");
+    write("genesis_json", "dev_clique", &text);
+    let stake = br#"{"config":{"chainId":1,"homesteadBlock":0,"londonBlock":0,"shanghaiTime":0,
+"cancunTime":5,"pragueTime":9,"terminalTotalDifficulty":0,"blobSchedule":{"cancun":{"target":3,
+"max":6,"baseFeeUpdateFraction":3338477}}},"gasLimit":"0x1c9c380","difficulty":"0x0","alloc":
+{"0x0000000000000000000000000000000000000001":{"balance":"0x1","nonce":"0x2","code":"0x6001",
+"storage":{"0x00":"0x01"}}},"baseFeePerGas":"0x7","timestamp":"0x6"}"#;
+    write("genesis_json", "proof_of_stake", stake);
+    write("genesis_json", "no_alloc", br#"{"config":{},"gasLimit":"0x0","difficulty":"0x1"}"#);
+    write("genesis_json", "no_json", b"{\"config\":");
+}
+
+fn ipc_framing() {
+    let texts: [(&str, &[u8]); 6] = [
+        ("request", br#"{"jsonrpc":"2.0","id":1,"method":"admin_peers"}"#),
+        ("batch", b"[{\"id\":1},{\"id\":2}]\n"),
+        ("two", br#"{"a":"}"}[1,"\"]"]"#),
+        ("escapes", br#" {"\\":"\\\"{"} {} "#),
+        ("no_structure", b"{}1"),
+        ("closed_twice", b"{}}"),
+    ];
+    for (name, text) in texts {
+        write("ipc_framing", name, &[&[200, 3], text].concat());
+    }
+    write("ipc_framing", "too_long", &[&[8, 0][..], br#"{"id":1,"method":"x"}"#].concat());
+}
+
+fn peers_ops() {
+    // Operations: see `peers_ops`. 0 adds a target, 4 is inbound, 8 to 13 lead to a session.
+    let session = [8, 0, 10, 0, 13, 0];
+    let dial = [&[5, 1, 0, 1, 2, 1][..], &session, &[6, 4]].concat();
+    write("peers_ops", "dial", &dial);
+    write("peers_ops", "dial_and_lose", &[&dial[..], &[14, 0, 4, 2, 6, 11]].concat());
+    let inbound = [5, 1, 4, 3, 10, 0, 13, 0, 4, 3, 10, 1, 6, 4];
+    write("peers_ops", "inbound_twice", &inbound);
+    let both = [5, 1, 0, 2, 2, 1, 4, 2, 8, 0, 10, 0, 10, 1, 13, 0, 13, 1, 6, 9];
+    write("peers_ops", "both_dial", &both);
+    write("peers_ops", "own_address", &[5, 1, 0, 0, 2, 0, 8, 0, 12, 0, 0, 6, 9]);
+    let full: Vec<u8> = (1..8).flat_map(|node| [4, node, 10, node - 1, 13, node - 1]).collect();
+    write("peers_ops", "full", &[&[3, 1][..], &full, &[6, 9]].concat());
+    write("peers_ops", "trusted", &[0, 1, 0, 4, 3, 1, 8, 0, 10, 0, 13, 0, 2, 4, 1, 6, 3]);
+    let hello = [&[5, 1, 4, 3, 10, 0, 15, 0, 0, 8][..], b"geth\x1b[2J\n", &[6, 3]].concat();
+    write("peers_ops", "hello", &hello);
+}
+
+fn sync_ops() {
+    // Operations: see `sync_ops`. 0 connects, 15 is a moment in which all goes well.
+    let connect = |peer, chain, head| [0, peer, chain, head];
+    let well = [15].repeat(60);
+    write("sync_ops", "one_peer", &[&[1][..], &connect(1, 0, 0), &well].concat());
+    write("sync_ops", "ranges", &[&[2][..], &connect(1, 0, 2), &connect(2, 0, 2), &well].concat());
+    let branch = [&[3][..], &connect(1, 1, 0), &answers(1, 40), &connect(2, 0, 0), &well].concat();
+    write("sync_ops", "other_branch", &branch);
+    let forged = [&[4][..], &connect(1, 2, 0), &answers(2, 60), &connect(2, 0, 0), &well].concat();
+    write("sync_ops", "forged", &forged);
+    for (name, manner) in [("empty", 0), ("short", 1), ("gap", 2), ("more", 3), ("reversed", 4)] {
+        let lie: Vec<u8> = (0..6).flat_map(|_| [3, 0, 0, manner, 5]).collect();
+        let input = [&[5][..], &connect(1, 0, 0), &connect(2, 0, 2), &lie, &well].concat();
+        write("sync_ops", name, &input);
+    }
+    let silent = [&[6][..], &connect(1, 0, 0), &connect(2, 0, 0), &[12, 15], &well].concat();
+    write("sync_ops", "silent", &silent);
+    let follow: Vec<u8> = (100..120).flat_map(|number| [7, 1, 0, number, 0, 15, 15]).collect();
+    write("sync_ops", "following", &[&[7][..], &connect(1, 0, 0), &well, &follow].concat());
+    let own: Vec<u8> = (0..50).flat_map(|_| [14, 15]).collect();
+    write("sync_ops", "own_blocks", &[&[8][..], &connect(1, 0, 0), &own].concat());
+}
+
+/// Answers from one chain, as they should be, and what they lead to.
+fn answers(chain: u8, count: usize) -> Vec<u8> {
+    [3, 0, chain, 8, 0, 9, 0, 11, 0].repeat(count)
+}
