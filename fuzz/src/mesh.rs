@@ -105,7 +105,7 @@ pub fn mesh_tars(data: &[u8]) {
         assert!(status.groups.len() <= MAX_GROUPS);
         assert!(status.groups.iter().all(|group| group.nodes.len() <= MAX_GROUP_NODES));
     }
-    if let Ok(table) = RouterTable::decode(bytes.clone()) {
+    if let Ok(table) = RouterTable::decode(bytes) {
         assert!(table.entries.len() <= MAX_ROUTES);
     }
     let deeper = [vec![0x1a; MAX_DEPTH.into()], data.to_vec()].concat();
