@@ -110,8 +110,9 @@ fn options_that_no_peer_accepts_are_neither_written_nor_read() {
     let mut bytes = encoded(&group_packet(PacketType::BroadcastMessage, none)).to_vec();
     bytes[7] = 5;
     assert!(matches!(Packet::decode(bytes.into()), Err(MeshError::Invalid(_))));
-    let bytes = hex("00000015000000060000000100000000000000000000");
-    assert!(Packet::decode(bytes.slice(..21)).is_err());
+    let no_length = concat!("00000015", "0000", "0006", "00000001", "0000", "0000000000", "0000");
+    let error = MeshError::Invalid("the front node IDs have no length");
+    assert_eq!(Packet::decode(hex(no_length)), Err(error));
 }
 
 #[test]
