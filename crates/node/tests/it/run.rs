@@ -70,7 +70,7 @@ fn nodes_synchronise_and_show_each_other() {
     let table = succeeds(&["peers", "--data-dir", &text(second_dir.path())]);
     let id = &of_first["publicKey"].as_str().unwrap()[..8];
     assert!(
-        table.contains(id) && table.contains("eth/66-69") && table.contains("CLIENT"),
+        table.contains(id) && table.contains("eth/66-68") && table.contains("CLIENT"),
         "{table}"
     );
 }
