@@ -82,3 +82,13 @@ case "${1:-}" in
     exit 2
     ;;
 esac
+
+# The mesh cases read packed payloads with the program zstd, which many systems have.
+if ! command -v zstd >/dev/null 2>&1; then
+  if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+    say "installing zstd"
+    apt-get update -qq && apt-get install -y -qq zstd >/dev/null || say "zstd could not be installed"
+  else
+    say "the program zstd is missing: install it with your system's packages"
+  fi
+fi
