@@ -17,8 +17,8 @@ VECTORS = pathlib.Path(__file__).resolve().parent / "vectors.txt"
 
 # Our zstd and the program's need not choose the same bytes.
 BYTES_MAY_DIFFER = {"zstd"}
-# A damaged zstd frame without a checksum has no defined content: two releases of libzstd, and even two runs
-# of one, make different bytes of it, or refuse it or not.
+# A damaged zstd frame without a checksum has no defined content: two releases of libzstd (1.5.4, 1.5.7) make
+# different bytes of the same one, or one refuses what the other takes.
 UNDEFINED_WHEN_DAMAGED = {"zstd"}
 
 
