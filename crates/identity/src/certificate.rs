@@ -24,6 +24,8 @@ pub use authority::{Authority, RevokedCertificate, ValidityPeriod};
 pub use identity::{CertificateIdentity, IdentityError, ShortId, ShortIdError};
 pub use inspect::{Date, InspectedCertificate, printable};
 pub use key_kind::KeyKind;
+#[cfg(test)]
+pub(crate) use key_kind::rsa_key_of_modulus;
 pub use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 
 /// Why a certificate cannot be read or made.

@@ -5,7 +5,7 @@ use core::fmt;
 use der::{DateTime, Decode as _, Encode as _};
 use rustls_pki_types::CertificateDer;
 use x509_cert::Certificate;
-use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage};
+use x509_cert::ext::pkix::{BasicConstraints, KeyUsage};
 
 use super::{CertificateError, CertificateIdentity, KeyKind};
 
@@ -21,7 +21,7 @@ pub struct InspectedCertificate {
     pub subject: String,
     /// Who signed it, fit to be shown.
     pub issuer: String,
-    /// The serial number, hex.
+    /// The serial number, hex, without zeros in front.
     pub serial: String,
     /// The first second, seconds since 1970.
     pub not_before: u64,
@@ -37,11 +37,8 @@ pub struct InspectedCertificate {
     pub self_issued: bool,
     /// It says what it may be used for, and signing is not among it.
     pub(crate) cannot_sign: bool,
-    /// It names purposes of use.
-    pub(crate) purposes: Vec<der::asn1::ObjectIdentifier>,
     pub(crate) raw_subject: Vec<u8>,
     pub(crate) raw_issuer: Vec<u8>,
-    pub(crate) raw_serial: Vec<u8>,
 }
 
 impl InspectedCertificate {
@@ -59,14 +56,13 @@ impl InspectedCertificate {
         let key = tbs.subject_public_key_info().to_der()?;
         let kind = x509_cert::spki::SubjectPublicKeyInfoRef::from_der(&key)?;
         let usage = tbs.get_extension::<KeyUsage>()?.map(|(_, usage)| usage);
-        let purposes = tbs.get_extension::<ExtendedKeyUsage>()?.map(|(_, purposes)| purposes.0);
         let constraints = tbs.get_extension::<BasicConstraints>()?;
         let (subject, issuer) = (tbs.subject().to_der()?, tbs.issuer().to_der()?);
         Ok(Self {
             version: tbs.version() as u8 + 1,
             subject: printable(&tbs.subject().to_string()),
             issuer: printable(&tbs.issuer().to_string()),
-            serial: const_hex::encode(tbs.serial_number().as_bytes()),
+            serial: const_hex::encode(without_zeros(tbs.serial_number().as_bytes())),
             not_before: tbs.validity().not_before.to_unix_duration().as_secs(),
             not_after: tbs.validity().not_after.to_unix_duration().as_secs(),
             key: KeyKind::of(&kind),
@@ -74,12 +70,16 @@ impl InspectedCertificate {
             authority: constraints.is_some_and(|(_, constraints)| constraints.ca),
             self_issued: subject == issuer,
             cannot_sign: usage.is_some_and(|usage| !usage.digital_signature()),
-            purposes: purposes.unwrap_or_default(),
-            raw_serial: tbs.serial_number().as_bytes().to_vec(),
             raw_subject: subject,
             raw_issuer: issuer,
         })
     }
+}
+
+/// A number without the zero that keeps it positive in DER.
+fn without_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    number.get(zeros..).unwrap_or_default()
 }
 
 impl fmt::Display for InspectedCertificate {

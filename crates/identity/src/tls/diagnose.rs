@@ -13,10 +13,10 @@ use crate::certificate::InspectedCertificate;
 const MAX_STEPS: usize = 8;
 
 /// What a certificate is called; `None` if it cannot be read.
-pub(super) fn name(certificate: &CertificateDer<'_>) -> Option<CertificateName> {
+pub(super) fn name(certificate: &CertificateDer<'_>) -> Option<Box<CertificateName>> {
     let InspectedCertificate { subject, issuer, serial, .. } =
         InspectedCertificate::read(certificate).ok()?;
-    Some(CertificateName { subject, issuer, serial })
+    Some(Box::new(CertificateName { subject, issuer, serial }))
 }
 
 /// What the dates of a certificate say against it.

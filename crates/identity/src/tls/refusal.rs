@@ -3,7 +3,7 @@
 use core::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::certificate::{CertificateIdentity, Date, IdentityError, KeyKind, ShortId};
+use crate::certificate::{Date, IdentityError, KeyKind, ShortId};
 
 /// Which end of the connection the peer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -42,7 +42,7 @@ pub struct PeerCertificateError {
     /// Which end the peer is.
     pub side: PeerSide,
     /// The peer's own certificate, if it showed one that can be read.
-    pub certificate: Option<CertificateName>,
+    pub certificate: Option<Box<CertificateName>>,
     /// What is wrong.
     pub reason: RefusalReason,
 }
@@ -134,7 +134,7 @@ pub enum RefusalReason {
         /// Whom we dialled.
         expected: ShortId,
         /// Who answered.
-        found: CertificateIdentity,
+        found: ShortId,
     },
     /// The way from the certificate to the CA is broken in a less common way.
     Chain(webpki::Error),
@@ -207,7 +207,7 @@ impl fmt::Display for PeerCertificateError {
             PeerSide::Dialling => "the dialling peer",
             PeerSide::Accepting => "the peer we dialled",
         };
-        match &self.certificate {
+        match self.certificate.as_deref() {
             Some(CertificateName { subject, issuer, serial }) => write!(
                 f,
                 "certificate of {side} refused ({subject}, signed by {issuer}, serial {serial}): {}",
@@ -275,8 +275,7 @@ impl fmt::Display for RefusalReason {
             Self::NotAllowed(id) => write!(f, "the ID {id} is not on the allow list"),
             Self::UnexpectedIdentity { expected, found } => write!(
                 f,
-                "another peer was dialled: expected the ID {expected}, found {}",
-                found.short()
+                "another peer was dialled: expected the ID {expected}, found {found}"
             ),
             Self::Chain(error) => write!(f, "its way to a CA is broken: {error}"),
         }

@@ -33,9 +33,10 @@ impl Verifier {
         let trust = self.material.trust();
         let found = trust
             .verify(certificate, intermediates, self.side, now)
-            .map_err(|error| self.verdict.refuse(error))?;
+            .map_err(|error| self.verdict.refuse(error))?
+            .short();
         match self.expected {
-            Some(expected) if expected != found.short() => {
+            Some(expected) if expected != found => {
                 let reason = RefusalReason::UnexpectedIdentity { expected, found };
                 Err(self.refuse(certificate, reason))
             }
