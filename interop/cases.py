@@ -1,11 +1,15 @@
 """The interop cases: what a foreign program, or a killed node, must see of ours."""
 
 import json
+import os
 import re
+import shutil
+import subprocess
 import time
 
 from harness import (
-    CACHE, SHARED, ChainmeshNode, Failure, GethNode, SlowLink, Workplace, run_tool, wait_until)
+    CACHE, ROOT, SHARED, ChainmeshNode, Failure, GethNode, SlowLink, Workplace, run_tool, wait_until)
+from mesh_decoder import crosscheck
 
 DEVP2P = CACHE / "devp2p"
 CHAINS = SHARED / "data" / "chains"
@@ -172,3 +176,46 @@ def clique_genesis(signer):
     return {"config": config, "difficulty": "0x1", "gasLimit": "0x1c9c380", "alloc": {},
             "timestamp": hex(int(time.time()) - 30),
             "extraData": "0x" + "00" * 32 + signer + "00" * 65}
+
+
+def mesh_cases(report):
+    """The mesh packets against the second decoder, both ways. Needs cargo, no node and no foreign tool."""
+    programs = []
+    if not report.case("mesh: build mesh_vectors", lambda: programs.append(build_mesh_vectors())):
+        return
+    program = programs[0]
+    checks = {
+        "vectors": lambda: crosscheck.vectors(program),
+        "ours read there": lambda: crosscheck.ours_read_there(program, 4000, 1),
+        "theirs read here": lambda: crosscheck.theirs_read_here(program, 2000, 2),
+        "damaged ones": lambda: crosscheck.damaged(program, 8000, 3),
+        "zstd": zstd_was_there,
+    }
+    for name, check in checks.items():
+        report.case(f"mesh: {name}", lambda c=check: agreed(c))
+
+
+def build_mesh_vectors():
+    """Path of the example program, built now: a stale one would judge old code."""
+    done = subprocess.run(
+        ["cargo", "build", "--quiet", "-p", "chainmesh-wire", "--example", "mesh_vectors",
+         "--message-format=json"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    built = [json.loads(line).get("executable") for line in done.stdout.splitlines()]
+    if done.returncode or not any(built):
+        raise Failure(f"cargo build: exit {done.returncode}")
+    return next(path for path in built if path and os.path.basename(path).startswith("mesh_vectors"))
+
+
+def agreed(check):
+    try:
+        return check()
+    except crosscheck.Disagreement as error:
+        raise Failure(str(error)) from error
+
+
+def zstd_was_there():
+    if shutil.which("zstd"):
+        return "checked with the program of that name"
+    if os.environ.get("CI") == "true":
+        raise Failure("the program zstd is not there")
+    return "SKIP: the program zstd is not there, packed payloads were left out"

@@ -9,6 +9,7 @@ mod chain;
 mod cursor;
 mod eth;
 mod ipc;
+mod mesh;
 mod peers;
 mod session;
 mod sync;
@@ -19,6 +20,7 @@ use chainmesh_identity::PeerId;
 pub use chain::{chain_file, genesis_json};
 pub use eth::{eth_message, eth_peer};
 pub use ipc::ipc_framing;
+pub use mesh::{mesh_packet, mesh_rc2, mesh_tars, mesh_zstd};
 pub use peers::peers_ops;
 pub use session::{frames, handshake, session_pair, snappy};
 pub use sync::sync_ops;
@@ -39,6 +41,10 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("handshake", handshake),
     ("hello", hello),
     ("ipc_framing", ipc_framing),
+    ("mesh_packet", mesh_packet),
+    ("mesh_rc2", mesh_rc2),
+    ("mesh_tars", mesh_tars),
+    ("mesh_zstd", mesh_zstd),
     ("peer_id", peer_id),
     ("peers_ops", peers_ops),
     ("record", record),

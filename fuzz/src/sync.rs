@@ -372,7 +372,6 @@ impl Bed {
         let more = MAX_BODY_REQUEST + MAX_ANNOUNCED + report.pending_headers;
         let most = LIMITS.pending_bytes + more * LARGEST_BLOCK;
         assert!(report.pending_bytes <= most, "{report:?}");
-        assert!(self.lookups.len() <= 1, "one look-up at a time");
     }
 
     /// All peers go, an honest one comes, and everything works.

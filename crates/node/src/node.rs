@@ -6,11 +6,12 @@
 use core::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use chainmesh_chain::Chain;
+use chainmesh_chain::{Chain, Consensus};
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::{EthChain, NodeKind, P2pConfig, P2pHandle, StartError};
 use chainmesh_proto::eth::chain::ChainReader;
 use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
+use chainmesh_wire::eth::EthVersion;
 use tracing::info;
 
 use crate::data_dir::DataDir;
@@ -112,6 +113,11 @@ impl Node {
         config.client_name = client_name();
         let reader: Arc<dyn ChainReader> = Arc::<Chain>::clone(&chain);
         let mut eth = EthChain::new(reader, chain.fork_filter());
+        if !matches!(chain.spec().consensus(), Consensus::ProofOfStake) {
+            // The Status of eth/69 has no total difficulty, by which the branches of other chains
+            // are compared: after a partition a shorter, heavier branch would never be asked for.
+            eth.versions.retain(|version| *version < EthVersion::Eth69);
+        }
         eth.network_id = options.network_id;
         eth.sync = Some(Arc::<Chain>::clone(&chain));
         config.chain = Some(eth);

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`devp2p`] | Hello, Disconnect, Ping, Pong: what every RLPx session begins with |
 //! | [`eth`] | The Ethereum wire protocol, eth/66 to eth/69 |
+//! | [`mesh`] | The consortium mesh: FISCO BCOS packets, 3.x (V0 to V3) and 2.x (RC2) |
 
 #![cfg_attr(
     not(test),
@@ -14,5 +15,6 @@
 pub mod devp2p;
 mod error;
 pub mod eth;
+pub mod mesh;
 
 pub use error::DecodeError;

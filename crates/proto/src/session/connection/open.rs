@@ -188,6 +188,11 @@ impl Open {
                 }
                 break false;
             };
+            if !out.is_empty() && message.payload.len() > target {
+                // Sealed when what is before it has left: the buffer need not hold both.
+                self.batch.push_front(message);
+                break true;
+            }
             self.session.write(message.code, &message.payload, out);
             messages += 1;
         };
