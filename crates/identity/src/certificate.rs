@@ -20,7 +20,7 @@ mod inspect;
 mod key_kind;
 pub mod private_key;
 
-pub use authority::{Authority, RevokedCertificate, ValidityPeriod};
+pub use authority::{Authority, RevokedCertificate, ValidityPeriod, revoked_on};
 pub use identity::{CertificateIdentity, IdentityError, ShortId, ShortIdError};
 pub use inspect::{Date, InspectedCertificate, printable};
 pub use key_kind::KeyKind;

@@ -4,6 +4,8 @@ use der::{Decode as _, Encode as _};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use secp256k1::PublicKey;
 use x509_cert::Certificate;
+use x509_cert::certificate::Rfc5280;
+use x509_cert::crl::CertificateList;
 use x509_cert::ext::pkix::{
     AuthorityKeyIdentifier, BasicConstraints, CrlNumber, ExtendedKeyUsage, KeyUsage, KeyUsages,
     SubjectKeyIdentifier,
@@ -224,6 +226,23 @@ impl Authority {
         };
         encoded().map(Into::into).map_err(CertificateError::Encode)
     }
+}
+
+/// What is on a revocation list. Whether its CA has signed it is not looked at.
+///
+/// # Errors
+/// [`CertificateError::RevocationList`].
+pub fn revoked_on(
+    list: &CertificateRevocationListDer<'_>,
+) -> Result<Vec<RevokedCertificate>, CertificateError> {
+    let list =
+        CertificateList::<Rfc5280>::from_der(list).map_err(CertificateError::RevocationList)?;
+    let entries = list.tbs_cert_list.revoked_certificates.unwrap_or_default();
+    let read = entries.iter().map(|entry| RevokedCertificate {
+        serial: entry.serial_number.as_bytes().to_vec(),
+        date: entry.revocation_date.to_unix_duration().as_secs(),
+    });
+    Ok(read.collect())
 }
 
 fn check_dates(validity: ValidityPeriod) -> Result<(), CertificateError> {
