@@ -41,7 +41,9 @@ pub enum CertificateError {
     #[error("the certificate cannot be encoded: {0}")]
     Encode(#[source] der::Error),
     /// A name that would not be the same everywhere it is written.
-    #[error("the name {0:?} will not do: 1 to 64 letters, digits, dots, dashes and underscores")]
+    #[error(
+        "the name {0:?} will not do: 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit"
+    )]
     Name(String),
     /// The certificate would end before it begins.
     #[error("the certificate would end ({not_after}) before it begins ({not_before})")]

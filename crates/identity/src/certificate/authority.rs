@@ -256,7 +256,9 @@ fn check_dates(validity: ValidityPeriod) -> Result<(), CertificateError> {
 /// `CN=<name>, OU=chain|agency|node, O=chainmesh`: the parts of FISCO's names.
 fn subject(name: &str, role: &Role) -> Result<Name, CertificateError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(plain) {
+    // Names become names of directories too: none begins with a dot or a dash.
+    let begins_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if !begins_well || name.len() > MAX_NAME || !name.chars().all(plain) {
         return Err(CertificateError::Name(printable(name)));
     }
     let unit = match role {

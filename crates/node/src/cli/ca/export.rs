@@ -11,7 +11,9 @@ pub(super) fn run(args: &ExportArgs) -> anyhow::Result<()> {
     let chain = Store::open(&args.ca.ca)?;
     let found = Issued::find(chain.issued()?, &args.which)?;
     // The one that lasts longest, of those that may be used.
-    let latest = found.into_iter().rfind(|issued| !issued.revoked && !issued.seen.authority);
+    let usable =
+        |issued: &Issued| !issued.revoked && !issued.agency_revoked && !issued.seen.authority;
+    let latest = found.into_iter().rfind(usable);
     let Some(issued) = latest else {
         bail!("{:?} has no certificate of a node that is not revoked", args.which);
     };

@@ -27,7 +27,7 @@ pub(super) fn run(args: &IssueArgs) -> anyhow::Result<()> {
     }
     store.record(&der)?;
     let seen = InspectedCertificate::read(&der)?;
-    let issued = Issued { der, seen, revoked: false, store };
+    let issued = Issued { der, seen, revoked: false, agency_revoked: false, store };
     let text = files::certificates_to_pem(&issued.chain(&chain)?)?;
     files::replace(&args.out.join(files::NODE_CERTIFICATE), &text)?;
     hand_out(&chain, &args.out)?;

@@ -52,6 +52,8 @@ fn describe(issued: &Issued, now: u64) -> serde_json::Value {
 fn state(issued: &Issued, now: u64) -> &'static str {
     if issued.revoked {
         "revoked"
+    } else if issued.agency_revoked {
+        "agency revoked"
     } else if now > issued.seen.not_after {
         "expired"
     } else {

@@ -20,6 +20,7 @@ pub(super) fn run(args: &RevokeArgs) -> anyhow::Result<()> {
         issued.store.set_revoked(&revoked, now)?;
         output::line(&format!("revoked    {what}"))?;
     }
+    chain.renew_lists(now)?;
     let lists = chain.path().join(files::REVOCATION_LIST);
     if let Some(text) = chain.revocation_lists()? {
         files::replace(&lists, &text)?;

@@ -37,6 +37,8 @@ pub(super) struct Issued {
     pub(super) der: CertificateDer<'static>,
     pub(super) seen: InspectedCertificate,
     pub(super) revoked: bool,
+    /// The agency that issued it was revoked, and with it goes everything that it issued.
+    pub(super) agency_revoked: bool,
     /// Who issued it.
     pub(super) store: Store,
 }
@@ -115,7 +117,10 @@ impl Store {
     pub(super) fn issued(&self) -> anyhow::Result<Vec<Issued>> {
         let mut all = self.issued_by_itself()?;
         for agency in self.agencies()? {
-            all.extend(agency.issued_by_itself()?);
+            let own = InspectedCertificate::read(&agency.certificate()?)?.serial;
+            let gone = all.iter().any(|issued| issued.revoked && issued.seen.serial == own);
+            let issued = agency.issued_by_itself()?.into_iter();
+            all.extend(issued.map(|issued| Issued { agency_revoked: gone, ..issued }));
         }
         all.sort_by(|a, b| {
             (a.seen.not_after, &a.seen.serial).cmp(&(b.seen.not_after, &b.seen.serial))
@@ -131,7 +136,7 @@ impl Store {
                 let seen = InspectedCertificate::read(&der)
                     .with_context(|| format!("{} is damaged", path.display()))?;
                 let revoked = revoked.iter().any(|entry| serial(&entry.serial) == seen.serial);
-                all.push(Issued { der, seen, revoked, store: self.clone() });
+                all.push(Issued { der, seen, revoked, agency_revoked: false, store: self.clone() });
             }
         }
         Ok(all)
@@ -157,6 +162,15 @@ impl Store {
         let list = authority.revocation_list(now, validity, revoked)?;
         let text = files::revocation_list_to_pem(&list)?;
         Ok(files::replace(&self.path.join(OWN_LIST), &text)?)
+    }
+
+    /// Signs the lists of this CA and its agencies anew. One who checks strictly needs the list of
+    /// each CA, also of those that have revoked nobody.
+    pub(super) fn renew_lists(&self, now: u64) -> anyhow::Result<()> {
+        for store in std::iter::once(self.clone()).chain(self.agencies()?) {
+            store.set_revoked(&store.revoked()?, now)?;
+        }
+        Ok(())
     }
 
     /// The lists of this CA and its agencies together; `None` as long as there is none.
