@@ -6,12 +6,14 @@
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod certificate;
 pub mod enode;
 mod ephemeral_key;
 pub mod key_file;
 mod node_key;
 mod peer_id;
 pub mod record;
+pub mod tls;
 
 pub use enode::{Enode, EnodeError, Host};
 pub use ephemeral_key::EphemeralKey;

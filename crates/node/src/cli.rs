@@ -3,6 +3,7 @@
 //! It ends with 0 when all went well, with 1 after a failure (one sentence on stderr), and with 2
 //! when it was called in a wrong way.
 
+mod ca;
 mod devnet;
 mod export;
 mod import;
@@ -50,6 +51,8 @@ enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     Peers(peers::PeersArgs),
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
 }
 
 /// Carries out the command line of this process.
@@ -62,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Key(command) => key::run(&command),
         Command::Peers(args) => peers::run(&args),
+        Command::Ca(command) => ca::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -114,7 +114,7 @@ fn wanted_table(peers: &[WantedPeer]) -> Table {
 }
 
 /// Columns with two spaces between them; a narrow terminal wraps the cells.
-fn table(header: &[&str]) -> Table {
+pub(super) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     let size = std::io::stdout().is_terminal().then(crossterm::terminal::size);
