@@ -182,6 +182,20 @@ impl Session {
         }
     }
 
+    /// The same for a payload that begins with `head`.
+    pub(crate) fn write_parts(
+        &mut self,
+        code: u64,
+        head: Option<&[u8]>,
+        payload: &[u8],
+        out: &mut BytesMut,
+    ) {
+        match head {
+            None => self.write(code, payload, out),
+            Some(head) => self.write(code, &[head, payload].concat(), out),
+        }
+    }
+
     /// Reads the next message from `input`, if it is there whole. Where it can be, the payload is
     /// a part of `input`'s own memory. `limit` is the largest frame that is allowed now.
     ///

@@ -12,7 +12,7 @@ use chainmesh_wire::devp2p::{
 };
 
 use super::{CloseCause, PING_INTERVAL, ProtocolFault, SharedModule};
-use crate::module::{PeerContext, TopicHandler};
+use crate::module::{PeerContext, PeerKind, TopicHandler};
 use crate::session::link::Outgoing;
 use crate::session::{Link, MAX_UNPACKED, Message, Session, Traffic};
 use crate::time::Instant;
@@ -64,6 +64,8 @@ impl Open {
                     capability: module.capability,
                     offset,
                     count,
+                    kind: PeerKind::Own,
+                    identity: None,
                     link: Arc::clone(link),
                 };
                 ActiveModule {
@@ -188,12 +190,12 @@ impl Open {
                 }
                 break false;
             };
-            if !out.is_empty() && message.payload.len() > target {
+            if !out.is_empty() && message.len() > target {
                 // Sealed when what is before it has left: the buffer need not hold both.
                 self.batch.push_front(message);
                 break true;
             }
-            self.session.write(message.code, &message.payload, out);
+            self.session.write_parts(message.code, message.head.as_deref(), &message.payload, out);
             messages += 1;
         };
         if messages > 0 {
