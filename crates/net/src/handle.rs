@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_proto::eth::handler::PeerHead;
 use chainmesh_proto::eth::sync::SyncReport;
-use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo};
+use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo, TargetKey};
 use chainmesh_proto::session::Link;
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
@@ -194,6 +194,22 @@ impl P2pHandle {
         kind: NodeKind,
     ) -> Result<(), NodeEnded> {
         self.order(Order::Add(DialTarget { id: None, host, port }, kind)).await
+    }
+
+    /// Wants no connection to this node any more. A session with it goes on.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn forget_peer(&self, id: PeerId) -> Result<(), NodeEnded> {
+        self.order(Order::Forget(TargetKey::Id(id))).await
+    }
+
+    /// The same for whoever is at this address.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn forget_address(&self, host: Host, port: u16) -> Result<(), NodeEnded> {
+        self.order(Order::Forget(TargetKey::Address(host, port))).await
     }
 
     /// Says goodbye to all peers and ends the node; returns when that is done.

@@ -10,9 +10,6 @@ mod certificates;
 mod membership;
 mod reload;
 
-pub use certificates::{CertificateFiles, FileStamp, LoadError, Loaded};
+pub use certificates::{ALLOW_LIST, CertificateFiles, DENY_LIST, FileStamp, LoadError, Loaded};
 pub use membership::Membership;
-pub use reload::{ReloadError, ReloadReport, Reloader};
-
-#[cfg(test)]
-mod tests;
+pub use reload::{Change, Consortium, ReloadError, ReloadReport, Reloader, WATCH_INTERVAL};

@@ -14,6 +14,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod consortium;
 pub mod data_dir;
 pub mod devnet;
 pub mod ipc;
