@@ -19,18 +19,21 @@ use jsonrpsee_types::error::{CALL_EXECUTION_FAILED_CODE, INTERNAL_ERROR_CODE};
 use serde_json::json;
 use tracing::error;
 
+use crate::consortium::Reloader;
+
 /// The namespaces, each with its version, as `rpc_modules` tells them.
 const NAMESPACES: [&str; 6] = ["admin", "chainmesh", "eth", "net", "rpc", "web3"];
 
 /// What the methods are answered from.
 #[derive(Debug)]
 pub struct RpcContext {
-    pub(crate) chain: Arc<Chain>,
+    pub(crate) chain: Option<Arc<Chain>>,
     pub(crate) net: P2pHandle,
     pub(crate) enode: Enode,
     /// The signed node record as text; empty when it could not be made.
     pub(crate) record: String,
     pub(crate) network_id: u64,
+    pub(crate) reloader: Option<Arc<Reloader>>,
 }
 
 impl RpcContext {
@@ -38,7 +41,7 @@ impl RpcContext {
     /// kept.
     #[must_use]
     pub fn new(
-        chain: Arc<Chain>,
+        chain: Option<Arc<Chain>>,
         net: P2pHandle,
         key: &NodeKey,
         enode: &Enode,
@@ -53,7 +56,14 @@ impl RpcContext {
             },
             |record| record.to_base64(),
         );
-        Self { chain, net, enode: enode.clone(), record, network_id }
+        Self { chain, net, enode: enode.clone(), record, network_id, reloader: None }
+    }
+}
+
+impl RpcContext {
+    /// The chain, for the methods that need one.
+    fn chain(&self) -> Result<&Arc<Chain>, ErrorObjectOwned> {
+        self.chain.as_ref().ok_or_else(|| refused("this node has no chain"))
     }
 }
 

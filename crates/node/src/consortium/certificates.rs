@@ -102,7 +102,9 @@ pub enum LoadError {
         source: ShortIdError,
     },
     /// Nobody could be trusted.
-    #[error("no CA is named: give --cert-dir DIR, or [cert] ca = [\"ca.crt\"] in the configuration")]
+    #[error(
+        "no CA is named: give --cert-dir DIR, or [cert] ca = [\"ca.crt\"] in the configuration"
+    )]
     NoAuthority,
 }
 
@@ -176,9 +178,8 @@ impl CertificateFiles {
         let (mut lists, mut revoked) = (Vec::new(), 0);
         for path in &self.revocation_lists {
             for list in files::read_revocation_lists(path)? {
-                let entries = chainmesh_identity::certificate::revoked_on(&list).map_err(
-                    |source| LoadError::RevocationList { path: path.clone(), source },
-                )?;
+                let entries = chainmesh_identity::certificate::revoked_on(&list)
+                    .map_err(|source| LoadError::RevocationList { path: path.clone(), source })?;
                 revoked += entries.len();
                 lists.push(list);
             }

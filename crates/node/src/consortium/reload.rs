@@ -97,7 +97,10 @@ pub enum Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = |count: &Option<usize>| {
-            count.map_or_else(|| "everybody with a certificate".to_owned(), |ids| format!("{ids} IDs"))
+            count.map_or_else(
+                || "everybody with a certificate".to_owned(),
+                |ids| format!("{ids} IDs"),
+            )
         };
         match self {
             Self::AuthorityAdded(name) => write!(f, "the CA {name} is trusted"),
@@ -205,8 +208,7 @@ impl Current {
         }
         if self.policy.allowed != new.policy.allowed {
             let count = |policy: &ListPolicy| policy.allowed.as_ref().map(BTreeSet::len);
-            changes
-                .push(Change::Allowed { before: count(&self.policy), now: count(&new.policy) });
+            changes.push(Change::Allowed { before: count(&self.policy), now: count(&new.policy) });
         }
         if self.policy.denied != new.policy.denied {
             let (before, now) = (self.policy.denied.len(), new.policy.denied.len());
