@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chainmesh_identity::NodeKey;
 use chainmesh_identity::certificate::{CertificateIdentity, Date};
 use chainmesh_identity::tls::{ListPolicy, TlsMaterial};
 use chainmesh_net::{NodeEnded, NodeKind, P2pHandle};
@@ -174,6 +175,14 @@ impl Consortium {
         let current = Current::new(nodes, fixed, &loaded);
         let material = TlsMaterial::new(loaded.credentials, loaded.trust);
         Ok(Self { material, source, files, current })
+    }
+
+    /// The key of the certificate, if it is one of secp256k1. Reads the disk.
+    #[must_use]
+    pub fn node_key(&self) -> Option<NodeKey> {
+        let key = chainmesh_identity::certificate::files::read_key(&self.files.key).ok()?;
+        let name = self.material.credentials().identity().name();
+        (key.peer_id() == name).then_some(key)
     }
 
     /// The nodes to connect to.
