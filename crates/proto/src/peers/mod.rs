@@ -14,7 +14,6 @@ mod slots;
 mod target;
 #[cfg(test)]
 mod tests;
-mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -36,7 +35,7 @@ pub use self::target::{Attempt, DialTarget, NodeKind, Outcome, TargetKey};
 use self::admission::Admission;
 use self::connection::{Connection, Stage};
 use self::target::Target;
-use self::timers::Timers;
+use crate::timers::Timers;
 use crate::time::Instant;
 
 /// What a timer is for.

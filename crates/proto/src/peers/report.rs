@@ -8,7 +8,7 @@ use chainmesh_wire::devp2p::DisconnectReason;
 
 use super::connection::{Connection, Stage};
 use super::target::{Schedule, Target};
-use super::timers::Timers;
+use crate::timers::Timers;
 use super::{
     Attempt, ClosedBy, ConnectionId, DialError, DialTarget, Direction, NodeKind, PeerManager,
     RefuseReason, Slot, SlotUse, TargetKey, Timer,
