@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::eth::EthService;
 use crate::event::{P2pEvent, SessionCommand};
+use crate::mesh::MeshHandle;
 use crate::service::Order;
 
 /// The node, as its owner sees it. Cheap to clone; the node ends when [`P2pHandle::shutdown`] is
@@ -34,6 +35,7 @@ pub struct P2pHandle {
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) listening: Option<SocketAddr>,
     pub(crate) eth: Option<Arc<EthService>>,
+    pub(crate) mesh: Option<MeshHandle>,
 }
 
 /// The node has ended.
@@ -132,6 +134,13 @@ impl P2pHandle {
         let (answer, answered) = oneshot::channel();
         self.order(Order::Peers(answer)).await?;
         answered.await.map_err(|_| NodeEnded)
+    }
+
+    /// The consortium mesh; `None` if the node was started without
+    /// [`P2pConfig::mesh`](crate::P2pConfig::mesh).
+    #[must_use]
+    pub fn mesh(&self) -> Option<MeshHandle> {
+        self.mesh.clone()
     }
 
     /// Where synchronisation stands; `None` if this node does not synchronise.
