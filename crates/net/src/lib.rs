@@ -108,7 +108,7 @@ pub use config::{P2pConfig, TlsConfig};
 pub use eth::EthChain;
 pub use event::{BlockBody, HashOrNumber, P2pEvent, SessionCommand};
 pub use handle::{NodeEnded, P2pHandle, PeerStatus};
-pub use text::Escaped;
+pub use text::{Escaped, EscapedTo};
 
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]

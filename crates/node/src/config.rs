@@ -4,6 +4,7 @@
 //! error: one that is misspelled would otherwise be a setting that never takes effect.
 
 mod address;
+mod mesh;
 mod suggest;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use chainmesh_identity::certificate::ShortId;
 use serde::{Deserialize, Deserializer};
 
 pub use address::{ListenAddress, NodeAddress, NodeAddressError};
+pub use mesh::{LimitsSection, MeshSection, RateSection, RoleChoice};
 
 /// Longest configuration file that is read, bytes.
 pub const MAX_CONFIG_FILE: u64 = 1 << 20;
@@ -87,8 +89,8 @@ pub struct ConfigFile {
     pub p2p: P2pSection,
     /// The node's certificate, and whom it trusts.
     pub cert: CertificateSection,
-    /// The consortium mesh.
-    pub mesh: MeshSection,
+    /// The mesh. A node of a consortium has one without it, too.
+    pub mesh: Option<MeshSection>,
 }
 
 /// `[p2p]`.
@@ -133,14 +135,6 @@ pub struct CertificateSection {
     /// IDs of the nodes that may not.
     #[serde(deserialize_with = "ids")]
     pub deny: BTreeSet<ShortId>,
-}
-
-/// `[mesh]`.
-#[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct MeshSection {
-    /// The groups that the node takes part in.
-    pub groups: Vec<String>,
 }
 
 impl ConfigFile {

@@ -4,15 +4,18 @@
 //! outside of [`Node`].
 
 use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
 use std::sync::Arc;
 
 use chainmesh_chain::{Chain, Consensus, DataDirLock};
 use chainmesh_identity::{Enode, NodeKey};
+use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
 use chainmesh_net::tls::Versions;
 use chainmesh_net::{EthChain, NodeKind, P2pConfig, P2pHandle, SessionKind, StartError, TlsConfig};
 use chainmesh_proto::eth::chain::ChainReader;
 use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
 use chainmesh_wire::eth::EthVersion;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::info;
 
@@ -49,6 +52,8 @@ pub struct NodeOptions {
     pub validator_key: Option<NodeKey>,
     /// Certificates and nodes of a consortium: sessions are TLS then.
     pub consortium: Option<Consortium>,
+    /// The mesh.
+    pub mesh: Option<MeshOptions>,
 }
 
 impl NodeOptions {
@@ -74,6 +79,7 @@ impl NodeOptions {
             network_id: None,
             validator_key: None,
             consortium: None,
+            mesh: None,
         }
     }
 }
@@ -106,6 +112,7 @@ pub struct Node {
     validator: Option<Validator>,
     ipc: IpcServer,
     watch: Option<AbortOnDrop>,
+    height: Option<AbortOnDrop>,
     lock: DataDirLock,
 }
 
@@ -122,6 +129,7 @@ impl Node {
         };
         let consortium = options.consortium.take();
         let config = network(&options, consortium.as_ref());
+        let role = config.mesh.as_ref().map(|mesh| mesh.role);
         let network_id = options.network_id.unwrap_or(config.chain_id);
         let net = chainmesh_net::start(config).await?;
         let NodeOptions { lock, chain, key, .. } = options;
@@ -149,7 +157,13 @@ impl Node {
         let watch = reloader
             .clone()
             .map(|reloader| AbortOnDrop(tokio::spawn(async move { reloader.watch().await })));
-        Ok(Self { chain, net, enode, reloader, validator, ipc, watch, lock })
+        let height = match (net.mesh(), role, &chain) {
+            (Some(mesh), Some(role), Some(chain)) => {
+                Some(AbortOnDrop(tokio::spawn(tell_height(mesh, role, Arc::clone(chain)))))
+            }
+            _ => None,
+        };
+        Ok(Self { chain, net, enode, reloader, validator, ipc, watch, height, lock })
     }
 
     /// Whether it seals blocks.
@@ -167,6 +181,7 @@ impl Node {
     pub async fn stop(self) {
         drop(self.validator);
         drop(self.watch);
+        drop(self.height);
         self.ipc.stop().await;
         self.net.shutdown().await;
         let head = self.chain.as_ref().map(|chain| chain.head());
@@ -183,6 +198,24 @@ struct AbortOnDrop(JoinHandle<()>);
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+/// Least time between two heights that the mesh is told: while a chain is synchronised it has
+/// thousands a second.
+const HEIGHT_PERIOD: Duration = Duration::from_secs(1);
+
+/// Tells the mesh how high the chain is, whenever it has grown.
+async fn tell_height(mesh: MeshHandle, role: NodeType, chain: Arc<Chain>) {
+    let moved = Arc::new(Notify::new());
+    let _subscription = chain.subscribe({
+        let moved = Arc::clone(&moved);
+        move |_| moved.notify_one()
+    });
+    loop {
+        mesh.set_status(role, chain.head().number);
+        tokio::time::sleep(HEIGHT_PERIOD).await;
+        moved.notified().await;
     }
 }
 
@@ -205,6 +238,10 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
         eth.required = consortium.is_none();
         eth
     });
+    config.mesh.clone_from(&options.mesh);
+    if let (Some(mesh), Some(chain)) = (&mut config.mesh, chain) {
+        mesh.height = chain.head().number;
+    }
     if let Some(consortium) = consortium {
         config.session = SessionKind::Tls;
         let material = Arc::clone(&consortium.material);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use chainmesh_chain::ChainSpec;
 use chainmesh_identity::{Enode, NodeKey, key_file};
+use chainmesh_net::mesh::NodeType;
 use clap::Args;
 
 use super::signals::{self, StopSignals};
@@ -247,6 +248,12 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     options.trusted_peers.clone_from(&args.trusted_peer);
     options.network_id = args.network_id;
     options.validator_key = validator_key;
+    if args.consortium || file.mesh.is_some() {
+        // A node that only follows a chain is an observer.
+        let follows = options.chain.is_some() && options.validator_key.is_none();
+        let role = if follows { NodeType::OBSERVER } else { NodeType::CONSENSUS };
+        options.mesh = Some(file.mesh.clone().unwrap_or_default().options(role));
+    }
     Ok(options)
 }
 

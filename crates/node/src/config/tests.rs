@@ -1,5 +1,7 @@
 //! What a configuration file may say, and how it is told that it is wrong.
 
+use chainmesh_net::mesh::{Limits, ModuleId, NodeType, Rate};
+
 use super::*;
 
 const ID: &str = "ca634cae0d49acb401d8a4c6b6fe8c55b70d115bf400769cc1400f3258cd31387574077f301b421bc84df7266c44e9e6d569fc56be00812904767bf5ccd1fc7f";
@@ -27,6 +29,12 @@ fn everything_at_once() {
 
         [mesh]
         groups = ["group0", "group1"]
+        role = "observer"
+
+        [mesh.limits]
+        peer = {{ bytes = 1000000 }}
+        groups.group1.messages = 10
+        modules.9000 = {{ messages = 5 }}
         "#,
         "12".repeat(32),
     );
@@ -43,7 +51,13 @@ fn everything_at_once() {
     let allowed = config.cert.allow.unwrap();
     assert_eq!(allowed, BTreeSet::from([ID.parse().unwrap()]));
     assert_eq!(config.cert.deny, BTreeSet::from([ShortId::from([0x12; 32])]));
-    assert_eq!(config.mesh.groups, ["group0", "group1"]);
+    let mesh = config.mesh.unwrap().options(NodeType::CONSENSUS);
+    assert_eq!(mesh.groups, ["group0", "group1"]);
+    assert_eq!(mesh.role, NodeType::OBSERVER);
+    assert_eq!(mesh.limits.peer, Rate { bytes: Some(1_000_000), messages: None });
+    assert_eq!(mesh.limits.groups[b"group1".as_slice()].messages, Some(10));
+    assert_eq!(mesh.limits.modules[&ModuleId(9000)].messages, Some(5));
+    assert_eq!(mesh.limits.exempt, Limits::default().exempt);
 }
 
 #[test]
@@ -64,6 +78,8 @@ fn a_wrong_line_is_shown_with_what_to_do() {
         ("[p2p]\nnodes = [\n \"10.0.0.1\"]", ["line 3", "10.0.0.1:", "host:port"]),
         ("[cert]\ndeny = [\"12\"]", ["line 2", "deny", "hex digits"]),
         ("[cert]\nca = \"ca.crt\"", ["line 2", "ca", "expected a sequence"]),
+        ("[mesh]\nrole = \"boss\"", ["line 2", "`boss`", "`observer`"]),
+        ("[mesh.limits]\nmodules.ten.bytes = 1", ["line 2", "ten", "a module is a number"]),
         ("[mesh", ["line 1", "[mesh", ""]),
         ("port = 70000", ["line 1", "port", "70000"]),
     ] {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::certificates::{CertificateFiles, FileStamp, stamp};
-use crate::config::{ConfigError, ConfigFile, NodeAddress};
+use crate::config::{ConfigError, ConfigFile, LimitsSection, NodeAddress};
 
 /// Where a node is told of its certificates and of the nodes it connects to: a configuration file,
 /// and the flags that go before it.
@@ -23,6 +23,7 @@ pub struct Membership {
 pub(super) struct Said {
     pub(super) files: CertificateFiles,
     pub(super) nodes: BTreeSet<NodeAddress>,
+    pub(super) limits: LimitsSection,
     /// The parts of the configuration that are looked at only when the node starts.
     pub(super) fixed: ConfigFile,
 }
@@ -37,11 +38,13 @@ impl Membership {
         let files = CertificateFiles::of_section(&config.cert, self.directory.as_deref());
         let listed = core::mem::take(&mut config.p2p.nodes);
         config.cert = Default::default();
+        let mesh = config.mesh.as_mut();
+        let limits = mesh.map(|mesh| core::mem::take(&mut mesh.limits)).unwrap_or_default();
         let nodes = match self.nodes.is_empty() {
             true => listed.into_iter().collect(),
             false => self.nodes.clone(),
         };
-        Ok(Said { files, nodes, fixed: config })
+        Ok(Said { files, nodes, limits, fixed: config })
     }
 
     /// When the configuration file was changed last.

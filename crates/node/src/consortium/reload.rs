@@ -18,7 +18,7 @@ use tracing::{info, warn};
 
 use super::certificates::{CertificateFiles, FileStamp, LoadError, Loaded};
 use super::membership::{Membership, Said};
-use crate::config::{ConfigError, ConfigFile, NodeAddress};
+use crate::config::{ConfigError, ConfigFile, LimitsSection, NodeAddress};
 
 /// Time between two looks at the files. What is found changed is read when it has not changed for
 /// as long again, so that a file is not read while it is written.
@@ -91,6 +91,8 @@ pub enum Change {
     NodeAdded(NodeAddress),
     /// This node need not be connected to any more. A session with it goes on.
     NodeRemoved(NodeAddress),
+    /// How much may be sent and received is another now.
+    Limits,
     /// Something else is different in the configuration file; it takes a restart.
     NeedsRestart,
 }
@@ -118,6 +120,7 @@ impl fmt::Display for Change {
             }
             Self::NodeAdded(node) => write!(f, "{node} is to be connected to"),
             Self::NodeRemoved(node) => write!(f, "{node} need not be connected to any more"),
+            Self::Limits => f.write_str("other limits hold for messages"),
             Self::NeedsRestart => {
                 f.write_str("other parts of the configuration changed: they take a restart")
             }
@@ -138,6 +141,7 @@ pub struct ReloadReport {
 #[derive(Debug)]
 struct Current {
     nodes: BTreeSet<NodeAddress>,
+    limits: LimitsSection,
     fixed: ConfigFile,
     authorities: BTreeSet<String>,
     policy: ListPolicy,
@@ -170,9 +174,10 @@ impl Consortium {
     /// # Errors
     /// See [`ReloadError`].
     pub fn load(source: Membership) -> Result<Self, ReloadError> {
-        let Said { files, nodes, fixed } = source.read()?;
-        let loaded = files.load()?;
-        let current = Current::new(nodes, fixed, &loaded);
+        let said = source.read()?;
+        let loaded = said.files.load()?;
+        let files = said.files.clone();
+        let current = Current::new(said, &loaded);
         let material = TlsMaterial::new(loaded.credentials, loaded.trust);
         Ok(Self { material, source, files, current })
     }
@@ -193,10 +198,12 @@ impl Consortium {
 }
 
 impl Current {
-    fn new(nodes: BTreeSet<NodeAddress>, fixed: ConfigFile, loaded: &Loaded) -> Self {
+    fn new(said: Said, loaded: &Loaded) -> Self {
+        let Said { nodes, limits, fixed, .. } = said;
         let authorities = loaded.trust.authorities().iter();
         Self {
             nodes,
+            limits,
             fixed,
             authorities: authorities.map(|ca| format!("{} ({})", ca.subject, ca.serial)).collect(),
             policy: loaded.policy.clone(),
@@ -229,6 +236,9 @@ impl Current {
         }
         changes.extend(new.nodes.difference(&self.nodes).cloned().map(Change::NodeAdded));
         changes.extend(self.nodes.difference(&new.nodes).cloned().map(Change::NodeRemoved));
+        if self.limits != new.limits {
+            changes.push(Change::Limits);
+        }
         if self.fixed != new.fixed {
             changes.push(Change::NeedsRestart);
         }
@@ -265,7 +275,8 @@ impl Reloader {
         };
         let read = tokio::task::spawn_blocking(read).await;
         // It does not panic; when it was not run, the node is ending.
-        let (Said { files, nodes, fixed }, loaded) = read.map_err(|_| NodeEnded)??;
+        let (said, loaded) = read.map_err(|_| NodeEnded)??;
+        let files = said.files.clone();
         let (old, new) = (self.material.credentials(), &loaded.credentials);
         if old.identity() != new.identity() {
             return Err(ReloadError::OtherIdentity {
@@ -274,7 +285,7 @@ impl Reloader {
                 new: Box::new(new.identity().clone()),
             });
         }
-        let next = Current::new(nodes, fixed, &loaded);
+        let next = Current::new(said, &loaded);
         let changes = current.0.changes(&next, &loaded);
         // Always both: a list can change without a difference that is told.
         self.material.set_credentials(loaded.credentials);
@@ -294,6 +305,11 @@ impl Reloader {
                 }
                 Change::NodeRemoved(NodeAddress::Address(host, port)) => {
                     self.net.forget_address(host.clone(), *port).await?;
+                }
+                Change::Limits => {
+                    if let Some(mesh) = self.net.mesh() {
+                        mesh.set_limits(next.limits.limits());
+                    }
                 }
                 _ => {}
             }
