@@ -79,8 +79,7 @@ impl MeshModule {
     /// A mesh without sessions.
     #[must_use]
     pub fn new(config: MeshConfig, seed: [u8; 32], sink: Arc<dyn MeshSink>) -> Self {
-        let state =
-            State { mesh: Mesh::new(config, seed), peers: BTreeMap::new(), told: None };
+        let state = State { mesh: Mesh::new(config, seed), peers: BTreeMap::new(), told: None };
         let next_session = AtomicU64::new(0);
         Self { shared: Arc::new(Shared { state: Mutex::new(state), sink, next_session }) }
     }

@@ -35,8 +35,8 @@ pub use self::target::{Attempt, DialTarget, NodeKind, Outcome, TargetKey};
 use self::admission::Admission;
 use self::connection::{Connection, Stage};
 use self::target::Target;
-use crate::timers::Timers;
 use crate::time::Instant;
+use crate::timers::Timers;
 
 /// What a timer is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
