@@ -30,6 +30,21 @@ impl MessageId {
         Self(u128::from_be_bytes(bytes))
     }
 
+    /// Reads the text of an id, 36 characters, as it travels.
+    #[must_use]
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        let dashes = [8, 13, 18, 23];
+        let mut id = 0;
+        for (at, byte) in text.iter().enumerate() {
+            match dashes.contains(&at) {
+                true if *byte == b'-' => {}
+                true => return None,
+                false => id = id << 4 | u128::from(char::from(*byte).to_digit(16)?),
+            }
+        }
+        (text.len() == 36).then_some(Self(id))
+    }
+
     /// Its 16 bytes.
     #[must_use]
     pub const fn to_bytes(self) -> [u8; 16] {
@@ -40,7 +55,8 @@ impl MessageId {
 impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = self.0;
-        let [a, b, c, d] = [id >> 96, id >> 80 & 0xffff, id >> 64 & 0xffff, id >> 48 & 0xffff];
+        let [b, c, d] = [80, 64, 48].map(|shift| id >> shift & 0xffff);
+        let a = id >> 96;
         write!(f, "{a:08x}-{b:04x}-{c:04x}-{d:04x}-{:012x}", id & 0xffff_ffff_ffff)
     }
 }

@@ -1,10 +1,12 @@
 //! The read model: what RPC, metrics and `chainmesh mesh` show.
 
+use std::collections::BTreeSet;
+
 use chainmesh_identity::PeerId;
 use chainmesh_identity::certificate::ShortId;
 use chainmesh_wire::mesh::{NodeType, Version};
 
-use super::SessionId;
+use super::{Mesh, SessionId};
 use crate::module::PeerKind;
 
 /// The mesh as this node sees it.
@@ -85,6 +87,8 @@ pub struct SessionReport {
     pub negotiated: bool,
     /// Number of its router table, as far as told.
     pub router_seq: Option<u32>,
+    /// The topics it follows, if it is a node of 2.x, escaped.
+    pub rc2_topics: Vec<String>,
 }
 
 /// Counts since the start.
@@ -107,6 +111,8 @@ pub struct MeshCounters {
     pub dropped_limit: u64,
     /// Packets of ours that came back.
     pub looped: u64,
+    /// Bad packets that a neighbour passed on in good faith.
+    pub bad_routed: u64,
     /// Packets of a type that is not known.
     pub unknown_type: u64,
     /// Answers that nobody waits for.
@@ -131,4 +137,90 @@ pub struct MeshCounters {
     pub duplicates: u64,
     /// Replies of ours that nobody acknowledged.
     pub replies_lost: u64,
+}
+
+/// Longest text of a peer that is shown, characters.
+const SHOWN: usize = 4096;
+
+/// A peer's text, escaped and cut.
+fn shown(text: &[u8]) -> String {
+    text.escape_ascii().take(SHOWN).map(char::from).collect()
+}
+
+impl Mesh {
+    /// The mesh as this node sees it.
+    #[must_use]
+    pub fn snapshot(&self) -> MeshReport {
+        MeshReport {
+            name: self.own.name,
+            short: self.own.short,
+            role: self.config.role,
+            height: self.config.height,
+            groups: self.config.groups.clone(),
+            topics: self.topics.own.iter().cloned().collect(),
+            router_seq: self.router.seq(),
+            status_seq: self.statuses.seq,
+            topic_seq: self.topics.seq,
+            members: self.router.known().map(|member| self.member_report(member)).collect(),
+            sessions: self.session_reports(),
+            links: self.links(),
+            pending: self.pending.len(),
+            counters: self.counters,
+        }
+    }
+
+    /// Counts since the start, without the rest of the report.
+    #[must_use]
+    pub const fn counters(&self) -> MeshCounters {
+        self.counters
+    }
+
+    fn name_or_own(&self, node: &ShortId) -> PeerId {
+        if *node == self.own.short { self.own.name } else { self.router.name(node) }
+    }
+
+    fn member_report(&self, member: &ShortId) -> MemberReport {
+        let status = self.statuses.get(member);
+        let extension = status.and_then(|status| status.extension);
+        let topics = self.topics.get(member);
+        MemberReport {
+            name: self.router.name(member),
+            short: *member,
+            long: self.router.long(member).map(|long| shown(long.as_bytes())).unwrap_or_default(),
+            distance: self.router.distance(member).map(u32::from),
+            next_hop: self.router.next_hop(member).map(|next| self.router.name(&next)),
+            status_seq: status.map(|status| status.seq),
+            groups: status
+                .map(|status| status.groups().map(|group| shown(group)).collect())
+                .unwrap_or_default(),
+            front_nodes: status.map_or(0, super::status::Status::front_nodes),
+            role: extension.map(|extension| extension.role),
+            height: extension.map(|extension| extension.height),
+            topic_seq: topics.map(|(seq, _)| *seq),
+            topics: topics
+                .map(|(_, topics)| topics.iter().map(|topic| shown(topic)).collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    fn session_reports(&self) -> Vec<SessionReport> {
+        let report = |(id, session): (&SessionId, &super::Session)| SessionReport {
+            session: *id,
+            peer: session.rc2.name.unwrap_or_else(|| self.router.name(&session.peer)),
+            kind: session.kind,
+            version: session.version,
+            negotiated: session.negotiated,
+            router_seq: session.router_seq,
+            rc2_topics: session.rc2.topics.iter().map(|topic| shown(topic)).collect(),
+        };
+        self.sessions.iter().map(report).collect()
+    }
+
+    fn links(&self) -> Vec<(PeerId, PeerId)> {
+        let named = self.router.links().map(|(a, b)| {
+            let (a, b) = (self.name_or_own(&a), self.name_or_own(&b));
+            (a.min(b), a.max(b))
+        });
+        named.collect::<BTreeSet<_>>().into_iter().collect()
+    }
 }
