@@ -8,11 +8,8 @@ use std::sync::PoisonError;
 use bytes::{Bytes, BytesMut};
 use chainmesh_identity::{Host, PeerId};
 use chainmesh_proto::module::PeerKind;
-use chainmesh_proto::peers::{
-    ClosedBy, ConnectionId, DialError, DialTarget, Input, Output, PeerEvent,
-};
+use chainmesh_proto::peers::{ConnectionId, DialError, DialTarget, Input, Output, PeerEvent};
 use chainmesh_proto::session::connection::{Connection, ConnectionEvent};
-use chainmesh_wire::devp2p::DisconnectReason;
 
 use crate::network::{End, NodeIndex, Segment, StreamId};
 use crate::node::{Conn, bell, closed, listener};

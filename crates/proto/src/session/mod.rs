@@ -23,6 +23,7 @@ pub use snappy::{MAX_UNPACKED, SnappyError};
 
 use crate::module::PeerKind;
 use connection::LocalNode;
+use link::Outgoing;
 use rlpx::{FrameError, HandshakeError, Initiator, Recipient, RlpxSession, Step};
 use tls::{PeerCertificate, TlsError, TlsHandshake, TlsSession};
 
@@ -295,6 +296,25 @@ impl Session {
             Self::Rlpx(session) => session.write(code, whole, out),
             Self::Clear(_) => ClearSession::write(code, whole, out),
             Self::Tls(_) => {}
+        }
+    }
+
+    /// Begins a large message that can be sent in pieces: its payload follows with
+    /// [`Session::append`]. `false` if this kind of session seals messages whole.
+    pub(in crate::session) fn begin(&mut self, message: &Outgoing, out: &mut BytesMut) -> bool {
+        match self {
+            Self::Tls(session) => {
+                session.begin(message.code, message.head.as_deref(), &message.payload, out);
+                true
+            }
+            Self::Rlpx(_) | Self::Clear(_) => false,
+        }
+    }
+
+    /// Appends a piece of a message that was begun.
+    pub(crate) fn append(&mut self, piece: &[u8], out: &mut BytesMut) {
+        if let Self::Tls(session) = self {
+            session.append(piece, out);
         }
     }
 

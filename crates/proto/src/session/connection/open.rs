@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use chainmesh_identity::PeerId;
 use chainmesh_wire::devp2p::{
     BASE_CODES, Capability, DisconnectReason, EMPTY_LIST, MAX_BASE_MESSAGE, code,
@@ -56,6 +56,8 @@ pub(super) struct Open {
     modules: Vec<ActiveModule>,
     /// Taken from the queue, not yet sealed.
     batch: VecDeque<Outgoing>,
+    /// What is left of a large message that is sent in pieces.
+    rest: Bytes,
     dialled: bool,
     pub(super) pulse: Pulse,
     /// The next heartbeat, or on the accepting side only the next look at idle memory.
@@ -109,6 +111,7 @@ impl Open {
             established: false,
             modules,
             batch: VecDeque::new(),
+            rest: Bytes::new(),
             dialled: at.dialled,
             pulse,
             tick: now + pulse.interval,
@@ -214,12 +217,23 @@ impl Open {
             if out.len() >= target {
                 break true;
             }
+            if !self.rest.is_empty() {
+                let room = self.rest.len().min(target - out.len());
+                let piece = self.rest.split_to(room);
+                self.session.append(&piece, out);
+                continue;
+            }
             let Some(message) = self.batch.pop_front() else {
                 if link.queued() > 0 && link.take(&mut self.batch, BATCH, BATCH_BYTES) {
                     continue;
                 }
                 break false;
             };
+            if message.len() > target && self.session.begin(&message, out) {
+                self.rest = message.payload;
+                messages += 1;
+                continue;
+            }
             if !out.is_empty() && message.len() > target {
                 // Sealed when what is before it has left: the buffer need not hold both.
                 self.batch.push_front(message);

@@ -26,8 +26,12 @@ impl TimeProvider for Standing {
 
 /// What the node of this number needs for TLS.
 pub(crate) fn local(number: u8) -> TlsLocal {
-    let authority = Authority::create("test-chain", key(200), VALID, [7; 16]).unwrap();
-    local_of(number, &authority, &authority)
+    local_of(number, &chain(), &chain())
+}
+
+/// The CA of [`local`].
+pub(crate) fn chain() -> Authority {
+    Authority::create("test-chain", key(200), VALID, [7; 16]).unwrap()
 }
 
 /// The same with a certificate of one CA, believing another.

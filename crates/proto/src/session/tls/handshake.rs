@@ -139,8 +139,7 @@ impl TlsHandshake {
                     }
                 }
                 Err(error) => {
-                    // What rustls has to say about it.
-                    while let (_, Ok(Next::Again)) = self.step(&mut BytesMut::new(), out) {}
+                    self.say_why(input, out);
                     return Err(self.failure(error));
                 }
             }
@@ -207,6 +206,22 @@ impl TlsHandshake {
         }
     }
 
+    /// Appends the alert that rustls has ready. It must not be asked for more than that: it would
+    /// look at the input again, after its end.
+    fn say_why(&mut self, input: &mut BytesMut, out: &mut BytesMut) {
+        while self.common().is_some_and(rustls::CommonState::wants_write) {
+            let (_, Ok(Next::Again)) = self.step(input, out) else { return };
+        }
+    }
+
+    fn common(&self) -> Option<&rustls::CommonState> {
+        match &self.side {
+            Side::Client(client) => Some(client),
+            Side::Server(server) => Some(server),
+            Side::Hello(..) => None,
+        }
+    }
+
     /// At which end the peer is.
     const fn peer_side(&self) -> PeerSide {
         match self.side {
@@ -221,11 +236,8 @@ impl TlsHandshake {
 
     fn finish(self: Box<Self>) -> Result<Box<TlsSession>, TlsError> {
         let side = self.peer_side();
-        let (common, client): (&rustls::CommonState, bool) = match &self.side {
-            Side::Client(client) => (client, true),
-            Side::Server(server) => (server, false),
-            Side::Hello(..) => return Err(TlsError::Local(rustls::Error::HandshakeNotComplete)),
-        };
+        let not_done = TlsError::Local(rustls::Error::HandshakeNotComplete);
+        let Some(common) = self.common() else { return Err(not_done) };
         let certificates = common.peer_certificates();
         let identity = peer_identity(certificates).map_err(|_| TlsError::NoIdentity)?;
         let chain = certificates.unwrap_or_default().iter().map(|c| c.clone().into_owned());
@@ -248,9 +260,8 @@ impl TlsHandshake {
                     server.dangerous_into_kernel_connection().map_err(TlsError::Local)?;
                 (secrets, Kernel::Server(Box::new(kernel)))
             }
-            Side::Hello(..) => return Err(TlsError::Local(rustls::Error::HandshakeNotComplete)),
+            Side::Hello(..) => return Err(not_done),
         };
-        debug_assert!(client == matches!(kernel, Kernel::Client(_)));
         let sealer = Sealer::new(version, secrets.tx)?;
         let opener = Opener::new(version, secrets.rx)?;
         Ok(Box::new(TlsSession::new(sealer, opener, version, kernel, certificate, kind)))

@@ -118,6 +118,10 @@ const KEY_UPDATE: u8 = 24;
 /// Bytes of such messages that are put together, at most. Tickets are the largest.
 const MAX_POST_HANDSHAKE: usize = 16 * 1024;
 
+/// Largest read at once, bytes: what is read is opened at once, and what does not leave the
+/// first caches meanwhile is opened faster.
+const MAX_READ: usize = 64 * 1024;
+
 /// An open TLS session.
 pub struct TlsSession {
     sealer: Sealer,
@@ -186,13 +190,24 @@ impl TlsSession {
         payload: &[u8],
         out: &mut BytesMut,
     ) {
+        self.begin(code, head, payload, out);
+        self.append(payload, out);
+    }
+
+    /// Appends all of a message but its payload.
+    pub(super) fn begin(
+        &mut self,
+        code: u64,
+        head: Option<&[u8]>,
+        payload: &[u8],
+        out: &mut BytesMut,
+    ) {
         let head = head.unwrap_or_default();
         if code != RAW_PACKET {
             let header = packets::module_header(code, head.len() + payload.len());
             self.append(&header, out);
         }
         self.append(head, out);
-        self.append(payload, out);
     }
 
     /// Appends a heartbeat packet, where the peer knows it.
@@ -212,7 +227,7 @@ impl TlsSession {
     }
 
     /// Appends bytes of the stream of packets.
-    fn append(&mut self, mut bytes: &[u8], out: &mut BytesMut) {
+    pub(super) fn append(&mut self, mut bytes: &[u8], out: &mut BytesMut) {
         while !bytes.is_empty() && self.fault.is_none() {
             let start = match self.filling {
                 Some(start) => start,
@@ -361,7 +376,8 @@ impl TlsSession {
     /// How many bytes the next read from the network should have room for.
     pub(super) fn wanted(&self, buffered: usize, step: usize) -> usize {
         // A whole record at least: it cannot be opened before.
-        step.max((MAX_PLAIN + 64).min(self.packets.missing() + 64).saturating_sub(buffered))
+        step.min(MAX_READ)
+            .max((MAX_PLAIN + 64).min(self.packets.missing() + 64).saturating_sub(buffered))
     }
 
     /// Gives back the memory that only a busy session needs.
