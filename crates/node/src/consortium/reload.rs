@@ -99,22 +99,22 @@ pub enum Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = |ids: usize| if ids == 1 { "1 ID".to_owned() } else { format!("{ids} IDs") };
         let count = |count: &Option<usize>| {
-            count.map_or_else(
-                || "everybody with a certificate".to_owned(),
-                |ids| format!("{ids} IDs"),
-            )
+            count.map_or_else(|| "everybody with a certificate".to_owned(), ids)
         };
         match self {
             Self::AuthorityAdded(name) => write!(f, "the CA {name} is trusted"),
             Self::AuthorityRemoved(name) => write!(f, "the CA {name} is not trusted any more"),
             Self::Revoked { before, now } => {
-                write!(f, "{now} certificates are revoked, {before} were before")
+                write!(f, "certificates that are revoked: {now}, before: {before}")
             }
             Self::Allowed { before, now } => {
-                write!(f, "{} may take part, before: {}", count(now), count(before))
+                write!(f, "allowed: {}, before: {}", count(now), count(before))
             }
-            Self::Denied { before, now } => write!(f, "{now} IDs are denied, {before} were before"),
+            Self::Denied { before, now } => {
+                write!(f, "denied: {}, before: {}", ids(*now), ids(*before))
+            }
             Self::Certificate { serial, not_after } => {
                 write!(f, "new certificate {serial}, valid to {}", Date(*not_after))
             }
