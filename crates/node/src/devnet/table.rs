@@ -131,7 +131,7 @@ fn draw(frame: &mut Frame<'_>, view: &View) {
     }
     if let Some(consortium) = &view.consortium {
         talk(frame, line(at), view.nodes.len(), &consortium.pings);
-        let hint = format!(" in another terminal: {}", consortium.hint);
+        let hint = format!(" try: {}", consortium.hint);
         frame.render_widget(Paragraph::new(hint).style(DIM), line(at + 1));
         at += CONSORTIUM_LINES;
     }
@@ -167,7 +167,7 @@ fn talk(frame: &mut Frame<'_>, area: Rect, last: usize, pings: &Pings) {
         None => ("not yet".into(), Color::Yellow),
     };
     let line = Line::from(vec![
-        Span::raw(format!(" node 1 writes to node {last}, without a link: ")),
+        Span::raw(format!(" node 1 to node {last}, without a link: ")),
         Span::styled(text, Style::new().fg(color)),
         Span::styled(format!("  ({} answered, {} lost)", pings.answered, pings.lost), DIM),
     ]);

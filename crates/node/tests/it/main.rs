@@ -5,6 +5,7 @@ mod devnet;
 mod files;
 mod ipc;
 mod key;
+mod mesh;
 mod run;
 mod support;
 mod usage;
