@@ -3,5 +3,6 @@
 mod chain;
 mod echo;
 mod eth;
+mod mesh;
 mod sessions;
 mod support;

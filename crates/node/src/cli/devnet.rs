@@ -25,15 +25,17 @@ Examples:
   chainmesh devnet --nodes 8 --duration 30 --json    for scripts
   chainmesh devnet --data-dir ./net                  kept, to go on later
   chainmesh devnet --genesis genesis.json --chain chain.rlp
-  chainmesh devnet --consortium --data-dir ./net     certificates, TLS, a mesh
+  chainmesh devnet --consortium --data-dir ./net     certificates, TLS
 
 The nodes have their data in node1, node2, … of the data directory. While the
 devnet runs, this works, too:
   chainmesh peers --data-dir ./net/node1
-  chainmesh mesh --data-dir ./net/node1              with --consortium, and these:
-  chainmesh send --data-dir ./net/node1 --to <first digits of an ID> --reply 5 hello
-  chainmesh send --data-dir ./net/node1 --topic news hello
+
+And with --consortium, where <ID> stands for the first digits of a node's ID:
+  chainmesh mesh --data-dir ./net/node1
+  chainmesh send --data-dir ./net/node1 --to <ID> --reply 5 hello
   chainmesh listen --data-dir ./net/node4 --topic news
+  chainmesh send --data-dir ./net/node1 --topic news hello
   chainmesh ca revoke node3 --ca ./net/ca
   chainmesh ca export node1 --ca ./net/ca --out ./net/node1/cert
 

@@ -241,7 +241,8 @@ fn lists_change_at_run_time_and_a_broken_one_changes_nothing() {
     assert!(error.contains("deny.list, line 1: ") && error.contains("stays as it was"), "{error}");
     member(&first, &id(&second), |member| member["hops"] == 1);
 
-    // Which of them sees it first, the watch or SIGHUP, does not matter.
+    // A list that was read on SIGHUP and is gone before the watch has seen it: the watch once
+    // compared with its own last look, and the denied node stayed out for ever.
     std::fs::write(&deny, format!("{} # n1\n", id(&second))).unwrap();
     let process = i32::try_from(first.id()).unwrap();
     // SAFETY: kill takes no pointers; the process is our child, and has not been waited for.
