@@ -165,9 +165,9 @@ async fn a_new_certificate_is_shown_to_new_peers_and_the_old_ones_stay() {
 #[tokio::test]
 async fn block_synchronisation_runs_over_tls_as_it_is() {
     for versions in [Versions::Both, Versions::Tls12] {
-        let full = Arc::new(TestChain::new(100, 300));
+        let full = TestChain::new(100, 300);
         let head = full.head().hash;
-        let empty = Arc::new(TestChain::new(100, 0));
+        let empty = TestChain::new(100, 0);
         let chain = Chain::new("test-chain", 200);
         let with = |number: u8, of: &Arc<TestChain>| {
             let mut config = on_chain(number, of);
