@@ -322,6 +322,38 @@ def encode_rc1(value):
                        value["seq"]) + payload
 
 
+# --- damage that knows JSON -------------------------------------------------------------------------
+
+LITERALS = ["null", "true", "[]", "{}", '""', '"\\ud800"', '"\\ud83d\\ude00"', "-0", "0", "4", "1.0", "1e2", "-1", "-2147483649",
+            "2147483648", "4294967295", "4294967296", "9223372036854775808", "[[]]", "[null]", "[1]", "[{}]",
+            '["a"]', '[{"a":1,"a":2}]', '[{"a":1},{}]', '[{"a":-9223372036854775808}]', '[{"a":1.0}]']
+
+
+def damage_json(dice, data):
+    """One field with another value, twice, gone or new; the values alone as an array; or blanks between."""
+    body = json.loads(data)
+    parts = [(json.dumps(key), json.dumps(value)) for key, value in body.items()] if isinstance(body, dict) else None
+    if not parts:
+        return dice.choice(LITERALS).encode()
+    at = dice.randrange(len(parts))
+    what = dice.choice(["value", "value", "value", "twice", "gone", "new", "array", "blanks"])
+    if what == "value":
+        parts[at] = parts[at][0], dice.choice(LITERALS)
+    elif what == "twice":
+        parts.insert(dice.randrange(len(parts)), parts[at])
+    elif what == "gone":
+        del parts[at]
+    elif what == "new":
+        parts.insert(at, (dice.choice(['"x"', '"\\u0078"', '"\\ud800"']), dice.choice(LITERALS)))
+    blank = dice.choice(["", " ", "\n\t\r", "\f"]) if what == "blanks" else ""
+    if what == "array":
+        return ("[" + ",".join(value for _, value in parts) + "]").encode()
+    return ("{" + ",".join(f"{blank}{key}{blank}:{blank}{value}" for key, value in parts) + "}" + blank).encode()
+
+
+JSON_KINDS = ("topic_list", "subscription_2x", "handshake_2x", "handshake_reply_2x", "heartbeat", "verify",
+              "verdict", "subscription_ws", "handshake_ws", "handshake_reply_ws")
+
 # --- things to say ----------------------------------------------------------------------------------
 
 LETTERS = "abcTopic_#!$/ \"\\\b\f\n\r\t\0\x01\x1f\x7f\x80é中\ud7ff\ue000\uffff\U00010000😀\U0010ffff"

@@ -129,6 +129,8 @@ def made_here(count, seed):
 
 
 def damage(dice, line):
+    if line["kind"] in amop.JSON_KINDS and dice.random() < 0.6:
+        return {"kind": line["kind"], "hex": amop.damage_json(dice, bytes.fromhex(line["hex"])).hex()}
     data = bytearray.fromhex(line["hex"])
     what = dice.choice(["cut", "change", "change", "insert", "remove"])
     at = dice.randrange(len(data)) if data else 0
