@@ -144,6 +144,7 @@ impl Examiner<'_> {
             finding,
             Finding::TheyRefuse(_)
                 | Finding::NothingInCommon(Error::AlertReceived(_))
+                | Finding::BrokenTls(Error::AlertReceived(AlertDescription::IllegalParameter))
                 | Finding::ClosedInHandshake { .. }
                 | Finding::ClosedAfterHandshake
         );
@@ -161,6 +162,10 @@ impl Examiner<'_> {
                 Finding::SignatureUnknown
             }
             Some(_) => match finding {
+                // OpenSSL, of a curve that is not in its list of groups (`tls12_check_peer_sigalg`).
+                Finding::BrokenTls(_) if seen.version == Some(ProtocolVersion::TLSv1_2) => {
+                    Finding::CurveRefused
+                }
                 Finding::NothingInCommon(Error::AlertReceived(alert)) => Finding::TheyRefuse(alert),
                 other => other,
             },

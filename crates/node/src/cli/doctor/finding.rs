@@ -50,6 +50,8 @@ pub(super) enum Finding {
     TheyRefuse(AlertDescription),
     /// It cannot check our kind of signature in TLS 1.3, so we had to show nothing.
     SignatureUnknown,
+    /// The curve of our key is not among those it allows in TLS 1.2.
+    CurveRefused,
     /// It never asked for our certificate.
     NotMutual,
     /// It is us: the same key.
@@ -100,6 +102,7 @@ impl Finding {
             Self::CertificateWanted => "certificate_wanted",
             Self::TheyRefuse(alert) => alert_label(*alert),
             Self::SignatureUnknown => "signature_unknown",
+            Self::CurveRefused => "curve_refused",
             Self::NotMutual => "not_mutual",
             Self::Ourselves => "ourselves",
             Self::NothingInCommon(_) => "nothing_in_common",
@@ -112,7 +115,10 @@ impl Finding {
     pub(super) const fn refused_by(&self) -> Option<&'static str> {
         match self {
             Self::WeRefuse(_) => Some("us"),
-            Self::CertificateWanted | Self::TheyRefuse(_) | Self::SignatureUnknown => Some("peer"),
+            Self::CertificateWanted
+            | Self::TheyRefuse(_)
+            | Self::SignatureUnknown
+            | Self::CurveRefused => Some("peer"),
             _ => None,
         }
     }
@@ -136,9 +142,12 @@ impl Finding {
                 format!("What listens there does not speak TLS: it said {}.", quoted(bytes))
             }
             Self::HungUp(after) => format!(
-                "It hung up on our first TLS message after {}, without a word: it does not speak \
-                 TLS. The RLPx port of an open chain (chainmesh run, geth) does exactly that.",
-                output::duration(*after)
+                "It hung up on our first TLS message {}, without a word: it does not speak TLS. The \
+                 RLPx port of an open chain (chainmesh run, geth) does exactly that.",
+                match after.as_millis() {
+                    0..500 => "at once".to_owned(),
+                    _ => format!("after {}", output::duration(*after)),
+                }
             ),
             Self::Mute(waited) => format!(
                 "The port is open, and nothing answered our first TLS message within {}.",
@@ -172,6 +181,11 @@ impl Finding {
                  secp256k1 key in that version; only chainmesh nodes do."
                     .into()
             }
+            Self::CurveRefused => format!(
+                "The peer refused our certificate: the curve of its key ({}) is not among those it \
+                 allows (alert illegal_parameter).",
+                at.shown.map_or_else(String::new, |shown| shown.key.to_string())
+            ),
             Self::NotMutual => {
                 "TLS works, but the peer never asked who we are: it is no node of a consortium, or \
                  does not check certificates."
@@ -228,6 +242,10 @@ impl Finding {
             Self::SignatureUnknown => {
                 "Limit the peer to TLS 1.2, as FISCO BCOS does by itself, or use a certificate with \
                  a key of another kind."
+            }
+            Self::CurveRefused => {
+                "Use a certificate with an RSA key, as FISCO BCOS 3.x issues them, or allow the \
+                 curve at the peer (OpenSSL: in its list of groups)."
             }
             Self::NotMutual => {
                 "Check the port, and that the peer asks for certificates (FISCO BCOS always does on \

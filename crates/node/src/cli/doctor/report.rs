@@ -101,11 +101,13 @@ impl Report {
     /// For people.
     pub(super) fn to_text(&self, now: u64) -> String {
         let mut page = Page::default();
-        let connected = self
-            .address
-            .zip(self.connected_in)
-            .map(|(address, took)| format!(" ({address}, connected in {})", millis(took)));
-        page.line("peer", &format!("{}{}", self.endpoint, connected.unwrap_or_default()));
+        let endpoint = self.endpoint.to_string();
+        page.line("peer", &endpoint);
+        if let (Some(address), Some(took)) = (self.address, self.connected_in) {
+            let address = Some(address.to_string()).filter(|address| *address != endpoint);
+            let address = address.map(|address| format!(" to {address}")).unwrap_or_default();
+            page.line("", &format!("connected{address} in {}", millis(took)));
+        }
         match &self.ours.shown {
             Some(shown) => page.certificate("we show", shown, now, None),
             None => page.line("we show", "no certificate: none was given"),
@@ -113,7 +115,8 @@ impl Report {
         let trust = self.ours.material.trust();
         for (at, authority) in trust.authorities().iter().enumerate() {
             let label = if at == 0 { "we trust" } else { "" };
-            page.line(label, &format!("{}, {}", authority.subject, validity(authority, now)));
+            page.line(label, &authority.subject);
+            page.line("", &validity(authority, now));
         }
         if trust.authorities().is_empty() {
             page.line("we trust", "no CA: none was given");
@@ -140,8 +143,8 @@ impl Report {
             match at {
                 0 => page.certificate("it shows", certificate, now, ours),
                 _ => {
-                    let validity = validity(certificate, now);
-                    page.line("", &format!("with it: {}, {validity}", certificate.subject));
+                    page.line("and", &certificate.subject);
+                    page.line("", &validity(certificate, now));
                 }
             }
         }
