@@ -26,10 +26,10 @@ pub(crate) enum DoctorCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  chainmesh doctor tls 10.0.0.2:30300 --data-dir ./n0     files of chainmesh ca issue
-  chainmesh doctor tls 10.0.0.2:30300 --data-dir ./conf   conf/ of a FISCO BCOS node
-  chainmesh doctor tls 10.0.0.2:30300 --ca ca.crt --cert node.crt --key node.key
-  chainmesh doctor tls 10.0.0.2:30300 --ca old.crt --ca new.crt --json | jq .verdict
+  chainmesh doctor tls 10.0.0.2:30300 --data-dir ./n0     of chainmesh ca issue
+  chainmesh doctor tls 10.0.0.2:30300 --data-dir ./conf   of a FISCO BCOS node
+  chainmesh doctor tls n0:30300 --ca ca.crt --cert node.crt --key node.key
+  chainmesh doctor tls n0:30300 --ca old.crt --ca new.crt --json | jq .verdict
 
 It ends with 0 if both sides accept each other and the session stays open, else
 with 1. Without a certificate it tells who the peer is, and that it wants one.

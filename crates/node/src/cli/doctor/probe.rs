@@ -128,7 +128,7 @@ impl Probe {
                 self.handshake = Some(self.began.elapsed());
                 deadline = Instant::now() + LISTEN;
             }
-            if self.stage == Stage::Open && Speaks::of(&self.words).is_settled() {
+            if self.stage == Stage::Open && self.has_spoken() {
                 return Ending::Open;
             }
             if let Err(ending) = self.receive(deadline) {
@@ -182,6 +182,12 @@ impl Probe {
             return Err(Ending::Open);
         }
         Ok(())
+    }
+
+    /// Whether the peer has said enough. It says nothing before it has accepted our certificate.
+    fn has_spoken(&self) -> bool {
+        let ours = self.tls.alpn_protocol().is_some() && !self.words.is_empty();
+        ours || Speaks::of(&self.words).is_settled()
     }
 
     /// What the time running out means.

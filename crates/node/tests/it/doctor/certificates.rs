@@ -107,7 +107,8 @@ pub(super) fn authority(name: &str, seed: u8) -> Authority {
 
 /// A node of a CA, as `chainmesh ca issue` makes it.
 pub(super) fn node(authority: &Authority, seed: u8) -> Shown {
-    let (key, validity) = (key(seed), around_now(DAY, 90 * DAY));
+    // Half a day more, so that the days that are left are 90 for the whole test.
+    let (key, validity) = (key(seed), around_now(DAY, 90 * DAY + DAY / 2));
     let name = format!("n{seed}");
     let chain = vec![authority.issue_node(&name, key.public_key(), validity, [seed; 16]).unwrap()];
     Shown { chain, key }

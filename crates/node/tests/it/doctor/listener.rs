@@ -75,8 +75,8 @@ impl Drop for Listener {
 
 /// What a TLS listener is like.
 pub(super) struct Server {
-    material: Arc<TlsMaterial>,
-    shown: Arc<dyn ResolvesServerCert>,
+    pub(super) material: Arc<TlsMaterial>,
+    pub(super) shown: Arc<dyn ResolvesServerCert>,
     pub(super) versions: Versions,
     pub(super) protocols: Vec<Vec<u8>>,
     pub(super) words: &'static [u8],
