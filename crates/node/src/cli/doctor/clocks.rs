@@ -8,7 +8,7 @@ use super::super::output;
 
 /// A date that is off by no more than this may well be the fault of a clock, seconds: a day, since a
 /// wrong time zone makes hours.
-const CLOCK_FAULT: u64 = 86_400;
+pub(super) const CLOCK_FAULT: u64 = 86_400;
 
 /// How a certificate stands to our clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

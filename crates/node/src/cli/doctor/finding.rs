@@ -10,7 +10,7 @@ use chainmesh_identity::tls::{
 };
 
 use super::super::output;
-use super::clocks::{Standing, span};
+use super::clocks::{CLOCK_FAULT, Standing, span};
 
 /// What an examination came to.
 #[derive(Debug)]
@@ -336,9 +336,23 @@ fn they_refuse(alert: AlertDescription, at: &Circumstances<'_>) -> String {
                 Date(shown.not_after)
             ));
         }
+        (None, Some(shown))
+            if alert == AlertDescription::BadCertificate && is_new(shown, at.now) =>
+        {
+            text.push_str(&format!(
+                " OpenSSL says the same of a certificate that is not valid yet, and ours began {} \
+                 ago by our clock: that of the peer may be behind.",
+                span(at.now.saturating_sub(shown.not_before))
+            ));
+        }
         _ => {}
     }
     text
+}
+
+/// Whether a clock that is a day behind would find the certificate not valid yet.
+fn is_new(certificate: &InspectedCertificate, now: u64) -> bool {
+    now.saturating_sub(certificate.not_before) <= CLOCK_FAULT
 }
 
 fn nothing_in_common(error: &Error) -> String {
@@ -480,6 +494,11 @@ fn after_their_refusal(alert: AlertDescription, at: &Circumstances<'_>) -> Strin
                 "At the peer, add the CA of our chain ({issuer}) to ca.crt, or take a certificate \
                  here that was issued by {theirs}."
             )
+        }
+        AlertDescription::BadCertificate if at.shown.is_some_and(|shown| is_new(shown, at.now)) => {
+            "Compare `date -u` on both machines, and look into the peer's log: it says what is wrong \
+             with our certificate."
+                .into()
         }
         AlertDescription::CertificateExpired => {
             "Compare `date -u` on both machines, and set the clock right (NTP) that is wrong.".into()
