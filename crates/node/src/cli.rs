@@ -5,6 +5,7 @@
 
 mod ca;
 mod devnet;
+mod doctor;
 mod export;
 mod import;
 mod key;
@@ -53,6 +54,8 @@ enum Command {
     Peers(peers::PeersArgs),
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    #[command(subcommand)]
+    Doctor(Box<doctor::DoctorCommand>),
 }
 
 /// Carries out the command line of this process.
@@ -66,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Key(command) => key::run(&command),
         Command::Peers(args) => peers::run(&args),
         Command::Ca(command) => ca::run(&command),
+        Command::Doctor(command) => doctor::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
