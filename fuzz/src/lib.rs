@@ -15,6 +15,7 @@ mod peers;
 mod session;
 mod sync;
 mod text;
+mod tls;
 
 use chainmesh_identity::PeerId;
 
@@ -27,6 +28,7 @@ pub use peers::peers_ops;
 pub use session::{frames, handshake, session_pair, snappy};
 pub use sync::sync_ops;
 pub use text::{disconnect, enode, hello, record};
+pub use tls::{tls_handshake, tls_stream};
 
 /// A target: returns if the decoder kept its promise on these bytes, panics if not.
 pub type Target = fn(&[u8]);
@@ -56,6 +58,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("session_pair", session_pair),
     ("snappy", snappy),
     ("sync_ops", sync_ops),
+    ("tls_handshake", tls_handshake),
+    ("tls_stream", tls_stream),
 ];
 
 /// `PeerId` from hex text and from raw bytes.
