@@ -5,6 +5,7 @@
 //! here, its line in [`TARGETS`], a file in `fuzz_targets/`, its `[[bin]]` in `Cargo.toml`, and a first
 //! input in `corpus/<name>/` (`examples/seeds.rs` writes some). An input that once broke a decoder stays in the corpus, named after it.
 
+mod amop;
 mod chain;
 mod cursor;
 mod eth;
@@ -17,6 +18,7 @@ mod text;
 
 use chainmesh_identity::PeerId;
 
+pub use amop::{amop_channel, amop_node, amop_ws};
 pub use chain::{chain_file, genesis_json};
 pub use eth::{eth_message, eth_peer};
 pub use ipc::ipc_framing;
@@ -31,6 +33,9 @@ pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its program and of its folder in `corpus/`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("amop_channel", amop_channel),
+    ("amop_node", amop_node),
+    ("amop_ws", amop_ws),
     ("chain_file", chain_file),
     ("disconnect", disconnect),
     ("enode", enode),

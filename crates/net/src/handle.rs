@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chainmesh_identity::{Enode, PeerId};
+use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_proto::eth::handler::PeerHead;
 use chainmesh_proto::eth::sync::SyncReport;
 use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo};
@@ -168,6 +168,32 @@ impl P2pHandle {
     /// When the node has ended.
     pub async fn disconnect(&self, id: PeerId, reason: DisconnectReason) -> Result<(), NodeEnded> {
         self.order(Order::Disconnect(id, reason)).await
+    }
+
+    /// To be called after the CAs, revocation lists or lists of IDs in
+    /// [`TlsConfig`](crate::TlsConfig) were replaced: sessions with peers that would be refused now
+    /// are ended. Returns how many. A new certificate of this node itself needs no call: handshakes
+    /// show the one that is there.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn certificates_changed(&self) -> Result<usize, NodeEnded> {
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::JudgeAgain(answer)).await?;
+        answered.await.map_err(|_| NodeEnded)
+    }
+
+    /// Makes the node want a connection to whoever is at this address. Only TLS can dial it.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn add_address(
+        &self,
+        host: Host,
+        port: u16,
+        kind: NodeKind,
+    ) -> Result<(), NodeEnded> {
+        self.order(Order::Add(DialTarget { id: None, host, port }, kind)).await
     }
 
     /// Says goodbye to all peers and ends the node; returns when that is done.
