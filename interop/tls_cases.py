@@ -8,7 +8,6 @@ import contextlib
 import json
 import pathlib
 import re
-import socket
 import subprocess
 import tempfile
 import threading
@@ -237,7 +236,7 @@ class Listening:
     def __init__(self, directory):
         self.directory = directory
         self.as_node = all(flag in run_tool([ChainmeshNode.program, "run", "--help"], 20)[1]
-                           for flag in ("--consortium", "--cert-dir", "--p2p-port"))
+                           for flag in ("--consortium", "--cert-dir"))
         self.example = None if self.as_node else build_example()
 
     def what(self):
@@ -255,9 +254,6 @@ class Listening:
 
     @contextlib.contextmanager
     def _node(self, node):
-        # The port is free when it is asked for; another process could take it before the node does.
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
         # The node looks for its own names of the files.
         for file, name in ((node.certificate, "node.crt"), (node.key, "node.key")):
             target = node.directory / name
@@ -265,17 +261,11 @@ class Listening:
                 target.write_bytes(file.read_bytes())
         with tempfile.TemporaryDirectory(dir=self.directory) as data, Program(
                 [ChainmeshNode.program, "run", "--consortium", "--data-dir", data, "--cert-dir",
-                 node.directory, "--listen", "127.0.0.1", "--port", "0", "--p2p-port", port]) as program:
-            program.wait("the node listens", lambda: connects(port) or program.ended())
+                 node.directory, "--listen", "127.0.0.1", "--port", "0"]) as program:
+            # The first line is where it can be reached, on stdout before anything is logged.
+            port = program.wait("the node listens", lambda: program.line(r"\S+[@/ ]127\.0\.0\.1:")
+                                or program.line(r"127\.0\.0\.1:"))
             yield f"127.0.0.1:{port}", program
-
-
-def connects(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-        return True
-    except OSError:
-        return False
 
 
 def build_example():

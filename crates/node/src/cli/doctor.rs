@@ -8,11 +8,13 @@
 //! | `probe.rs` | one connection: the handshake, and what comes right after it |
 //! | `observer.rs` | the two questions of rustls that are listened in on |
 //! | `first_words.rs` | which protocol the peer's first bytes inside TLS are |
-//! | `finding.rs` | what is wrong, one value for each cause, and what to do next |
+//! | `finding.rs` | what is wrong: one value for each cause, and words for it |
+//! | `advice.rs` | what to do next |
 //! | `examine.rs` | how the finding is come by |
 //! | `clocks.rs` | dates against our clock, in words |
 //! | `report.rs` | all of it, for people and as JSON |
 
+mod advice;
 mod arguments;
 mod clocks;
 mod connect;

@@ -393,6 +393,41 @@ fn what_is_no_tls_has_its_own_words() {
 }
 
 #[test]
+fn a_handshake_that_breaks_off_is_told_by_how_it_does() {
+    // A handshake message of 70 bytes of which 4 come, and what follows.
+    const BEGINNING: &[u8] = &[22, 3, 3, 0, 74, 2, 0, 0, 70];
+    const HANDSHAKE_FAILURE: &[u8] = &[21, 3, 3, 0, 2, 2, 40];
+    const PROTOCOL_VERSION: &[u8] = &[21, 3, 3, 0, 2, 2, 70];
+    const INTERNAL_ERROR: &[u8] = &[21, 3, 3, 0, 2, 2, 80];
+    for (bytes, stays, verdict, words) in [
+        (BEGINNING, true, "stalled", "kept the connection open"),
+        (BEGINNING, false, "closed_in_handshake", "did not say why"),
+        (HANDSHAKE_FAILURE, true, "nothing_in_common", "nothing in common"),
+        (PROTOCOL_VERSION, true, "nothing_in_common", "we speak TLS 1.2 and 1.3"),
+        (INTERNAL_ERROR, true, "broken_tls", "InternalError"),
+    ] {
+        let listener = Listener::new(move |mut stream| {
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(bytes);
+            if stays {
+                let _ = stream.read_to_end(&mut Vec::new());
+            }
+        });
+        let said = ask(&listener, &["--timeout", "1"]);
+        assert_eq!((said.verdict(), said.code), (verdict, 1), "{said:?}");
+        assert!(said.sentence().contains(words), "{said:?}");
+    }
+}
+
+#[test]
+fn a_server_that_does_not_ask_who_we_are_is_no_node() {
+    let lab = Lab::new();
+    let server = Server { asks: false, ..lab.good_server() };
+    let said = lab.ask(&Listener::tls(server), &[]);
+    assert_eq!((said.verdict(), said.code), ("not_mutual", 1));
+}
+
+#[test]
 fn the_rlpx_port_of_a_node_hangs_up() {
     use crate::support::{Blocks, Process};
     let (dir, blocks) = (directory(), Blocks::make(1, 0));

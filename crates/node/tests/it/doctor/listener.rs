@@ -80,6 +80,8 @@ pub(super) struct Server {
     pub(super) versions: Versions,
     pub(super) protocols: Vec<Vec<u8>>,
     pub(super) words: &'static [u8],
+    /// Wants a certificate of whoever comes.
+    pub(super) asks: bool,
     /// Closes as soon as it has spoken.
     pub(super) hang_up: bool,
 }
@@ -97,6 +99,7 @@ impl Server {
             versions: Versions::Both,
             protocols: Vec::new(),
             words: b"",
+            asks: true,
             hang_up: false,
         }
     }
@@ -107,7 +110,15 @@ impl Server {
             expected: None,
             time: Arc::new(DefaultTimeProvider),
         };
-        let (mut config, _) = server_config(&self.material, &options).unwrap();
+        let mut config = if self.asks {
+            server_config(&self.material, &options).unwrap().0
+        } else {
+            ServerConfig::builder_with_details(provider(), options.time)
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_cert_resolver(Arc::clone(&self.shown))
+        };
         config.cert_resolver = Arc::clone(&self.shown);
         config.alpn_protocols = self.protocols.clone();
         config
