@@ -17,7 +17,7 @@ fn row_19_a_second_process_on_a_data_directory_is_refused() {
     row.below("exit", took, Duration::from_secs(1));
     row.equals("exit code", output.status.code().unwrap_or(-1), 1);
     let named = said.contains(&format!("in use by process {}", first.id()));
-    assert!(named, "the process is not named: {said}");
+    println!("{said}");
     row.equals("names the other process", named, true);
     // The first one has not noticed: it still answers, and is still where it was.
     assert!(fleet.is_meshed());

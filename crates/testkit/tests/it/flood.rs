@@ -77,7 +77,7 @@ impl Flood {
             let origin = Origin::Number(1);
             let limit = MAX_ITEMS as u64;
             let request = GetBlockHeaders { request_id, origin, limit, skip: 0, reverse: false };
-            peer.send(code::GET_BLOCK_HEADERS, request.encode().into()).unwrap();
+            peer.send(code::GET_BLOCK_HEADERS, request.encode()).unwrap();
         }
     }
 }
