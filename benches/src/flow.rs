@@ -56,7 +56,7 @@ pub(crate) fn run(
     server: &mut Server,
 ) -> io::Result<Line> {
     let producer = Producer { payload: payload(args.size)?, window: args.window };
-    let mut config = config(args, new_key()?, module(Arc::new(producer))?);
+    let mut config = config(args, new_key()?, module(Arc::new(producer))?)?;
     config.listen = false;
     config.boot_nodes.push(server.enode.clone());
     let _node: P2pHandle =

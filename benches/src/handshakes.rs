@@ -53,7 +53,7 @@ impl TopicHandler for GreeterPeer {
 /// A node with a session to `server` on which a byte went there and back.
 pub(crate) async fn connect(args: &Args, key: NodeKey, server: &Enode) -> io::Result<P2pHandle> {
     let (back, mut byte) = mpsc::channel(1);
-    let mut config = config(args, key, module(Arc::new(Greeter(back)))?);
+    let mut config = config(args, key, module(Arc::new(Greeter(back)))?)?;
     config.listen = false;
     config.boot_nodes.push(server.clone());
     let node = chainmesh_net::start(config).await.map_err(io::Error::other)?;

@@ -16,7 +16,7 @@ pub(crate) async fn serve(args: Args) -> io::Result<()> {
     let received = Arc::new(Received::default());
     let module = module(Arc::new(Counter(Arc::clone(&received))))?;
     let node =
-        chainmesh_net::start(config(&args, new_key()?, module)).await.map_err(io::Error::other)?;
+        chainmesh_net::start(config(&args, new_key()?, module)?).await.map_err(io::Error::other)?;
     let enode = node.enode().ok_or_else(|| io::Error::other("the server does not listen"))?;
     let control = TcpListener::bind("127.0.0.1:0")?;
     let mut out = io::stdout();

@@ -6,10 +6,16 @@ use core::str::FromStr;
 use alloy_primitives::{B256, keccak256};
 use secp256k1::PublicKey;
 
+use crate::certificate::ShortId;
+
 /// The public key of a node: 64 bytes, `x ‖ y`, as in an enode URL and as FISCO BCOS 2.x's node ID.
 ///
 /// A value that came through [`PeerId::from_slice`] or [`str::parse`] is 64 bytes and no more is
 /// known of it; [`PeerId::public_key`] says whether it is a point of the curve.
+///
+/// A peer whose certificate holds another kind of key (FISCO BCOS 3.x issues RSA) is named by the
+/// 32 bytes of its [`ShortId`], followed by 32 zero bytes. No point of secp256k1 has y = 0, so the
+/// two sorts of names never meet.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId([u8; 64]);
 
@@ -53,6 +59,22 @@ impl PeerId {
         let mut uncompressed = [4; 65];
         uncompressed[1..].copy_from_slice(&self.0);
         PublicKey::from_byte_array_uncompressed(uncompressed).map_err(|_| PeerIdError::NotOnCurve)
+    }
+
+    /// The name of a peer whose certificate holds another kind of key than one of secp256k1.
+    #[must_use]
+    pub fn of_certificate(short: ShortId) -> Self {
+        let mut id = [0; 64];
+        id[..32].copy_from_slice(short.as_bytes());
+        Self(id)
+    }
+
+    /// The short ID in a name that [`PeerId::of_certificate`] made; `None` if it is a public key.
+    #[must_use]
+    pub fn certificate(&self) -> Option<ShortId> {
+        let (short, rest) = self.0.split_at(32);
+        let short = <[u8; 32]>::try_from(short).ok()?;
+        (rest.iter().all(|byte| *byte == 0)).then(|| short.into())
     }
 
     /// The 64 bytes.

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`peers`] | whom to dial, whom to let in, which connection to keep |
 //! | [`session`] | who is at the other end, and what the bytes mean |
+//! | [`mesh`] | how a consortium's members find, reach and know each other |
 //! | [`module`] | how applications hook in |
 //! | [`eth`] | what of the chain is asked for, served and announced |
 
@@ -18,7 +19,9 @@
 )]
 
 pub mod eth;
+pub mod mesh;
 pub mod module;
 pub mod peers;
 pub mod session;
 pub mod time;
+pub(crate) mod timers;

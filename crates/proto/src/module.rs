@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chainmesh_identity::PeerId;
+use chainmesh_identity::certificate::CertificateIdentity;
 use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 
 use crate::session::{Class, Link, ReadHold, SendError};
@@ -79,6 +80,18 @@ impl fmt::Debug for Module {
     }
 }
 
+/// What sort of node is at the other end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PeerKind {
+    /// A node of this network: it says Hello and speaks modules.
+    #[default]
+    Own,
+    /// A gateway of FISCO BCOS 3.x: it speaks P2P packets V0 to V3, and of all modules `mesh` alone.
+    Fisco3,
+    /// A node of FISCO BCOS 2.x: as above, with packets of the RC2 form.
+    Fisco2,
+}
+
 /// A module's view of one peer. Cheap to clone, usable from any thread, and outlives the session
 /// without harm.
 #[derive(Clone)]
@@ -89,6 +102,8 @@ pub struct PeerContext {
     pub(crate) capability: Capability,
     pub(crate) offset: u64,
     pub(crate) count: u32,
+    pub(crate) kind: PeerKind,
+    pub(crate) identity: Option<CertificateIdentity>,
     pub(crate) link: Arc<Link>,
 }
 
@@ -97,6 +112,18 @@ impl PeerContext {
     #[must_use]
     pub const fn id(&self) -> PeerId {
         self.id
+    }
+
+    /// Who the peer is, in the forms that certificates and FISCO BCOS have for it.
+    #[must_use]
+    pub fn identity(&self) -> CertificateIdentity {
+        self.identity.clone().unwrap_or_else(|| self.id.into())
+    }
+
+    /// What sort of node the peer is.
+    #[must_use]
+    pub const fn peer_kind(&self) -> PeerKind {
+        self.kind
     }
 
     /// The other end of the connection.
@@ -130,13 +157,29 @@ impl PeerContext {
     /// # Errors
     /// As the class says when the queue is full, and when the connection is closed.
     pub fn send_as(&self, class: Class, code: u32, payload: Bytes) -> Result<(), SendError> {
+        self.send_parts(class, code, None, payload)
+    }
+
+    /// Queues a message whose payload begins with `head`: what differs from receiver to receiver
+    /// stands before what they share. Where the session can, neither is copied before it is sealed.
+    ///
+    /// # Errors
+    /// As [`PeerContext::send_as`].
+    pub fn send_parts(
+        &self,
+        class: Class,
+        code: u32,
+        head: Option<Box<[u8]>>,
+        payload: Bytes,
+    ) -> Result<(), SendError> {
         if code >= self.count {
             return Err(SendError::Code { code, count: self.count });
         }
-        if payload.len() > crate::session::MAX_PAYLOAD {
-            return Err(SendError::TooLarge(payload.len()));
+        let size = payload.len() + head.as_ref().map_or(0, |head| head.len());
+        if size > crate::session::MAX_PAYLOAD {
+            return Err(SendError::TooLarge(size));
         }
-        self.link.queue(class, self.offset + u64::from(code), payload)
+        self.link.queue(class, self.offset + u64::from(code), head, payload)
     }
 
     /// Waits until there is room in the queue to this peer (at most half of it is taken).

@@ -7,11 +7,9 @@ use std::sync::PoisonError;
 
 use bytes::{Bytes, BytesMut};
 use chainmesh_identity::{Host, PeerId};
-use chainmesh_proto::peers::{
-    ClosedBy, ConnectionId, DialError, DialTarget, Input, Output, PeerEvent,
-};
+use chainmesh_proto::module::PeerKind;
+use chainmesh_proto::peers::{ConnectionId, DialError, DialTarget, Input, Output, PeerEvent};
 use chainmesh_proto::session::connection::{Connection, ConnectionEvent};
-use chainmesh_wire::devp2p::DisconnectReason;
 
 use crate::network::{End, NodeIndex, Segment, StreamId};
 use crate::node::{Conn, bell, closed, listener};
@@ -87,10 +85,6 @@ impl World {
                 let (now, seed) = (self.now, self.entropy());
                 let Some(running) = self.running(node) else { return };
                 let Some(held) = running.conns.get_mut(&conn) else { return };
-                let Some(expected) = expected else {
-                    // The session needs to know whom it dials.
-                    return self.abandon(node, conn);
-                };
                 let local = running.local.clone();
                 held.machine = Some(Connection::dial(local, held.address, expected, seed, now));
                 todo.push_back(conn);
@@ -222,7 +216,7 @@ impl World {
     ) {
         let Some(held) = self.conn(node, conn) else { return };
         let input = match event {
-            ConnectionEvent::Authenticated(id) => {
+            ConnectionEvent::Authenticated { id, .. } => {
                 self.decided((node, conn, id));
                 return self.authenticated(node, conn, id, todo);
             }
@@ -253,7 +247,7 @@ impl World {
         id: PeerId,
         todo: &mut VecDeque<ConnectionId>,
     ) {
-        self.tell_quietly(node, Input::Authenticated { conn, id });
+        self.tell_quietly(node, Input::Authenticated { conn, id, kind: PeerKind::Own });
         self.obey_all(node, todo);
         let Some(held) = self.conn(node, conn) else { return };
         if !held.closing {
@@ -262,13 +256,6 @@ impl World {
                 machine.link().admit();
             }
         }
-    }
-
-    /// A connection that cannot be used.
-    fn abandon(&mut self, node: NodeIndex, conn: ConnectionId) {
-        self.drop_socket(node, conn, Segment::Reset);
-        let reason = DisconnectReason::UselessPeer;
-        self.tell_quietly(node, Input::Closed { conn, reason, by: ClosedBy::Us });
     }
 
     /// Closes the socket of a connection with a last segment, and forgets it.

@@ -208,6 +208,7 @@ impl World {
             listen_port: listener(index).port(),
             modules,
             kind: session,
+            tls: None,
         });
         let config = PeerManagerConfig::new(node.id, node.max_peers);
         node.running = Some(Running::new(config, local, sync, seed));

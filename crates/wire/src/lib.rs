@@ -3,6 +3,7 @@
 //!
 //! | module | family |
 //! |---|---|
+//! | [`amop`] | AMOP, messages on topics: between FISCO BCOS nodes, and between a node and its SDKs |
 //! | [`devp2p`] | Hello, Disconnect, Ping, Pong: what every RLPx session begins with |
 //! | [`eth`] | The Ethereum wire protocol, eth/66 to eth/69 |
 //! | [`mesh`] | The consortium mesh: FISCO BCOS packets, 3.x (V0 to V3) and 2.x (RC2) |
@@ -12,6 +13,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod amop;
 pub mod devp2p;
 mod error;
 pub mod eth;

@@ -130,15 +130,25 @@ impl CertificateIdentity {
         }
         self.key.get(1..).and_then(|point| PeerId::from_slice(point).ok())
     }
+
+    /// The one name that peers are known by in every world: the key itself if it is one of
+    /// secp256k1, else [`PeerId::of_certificate`].
+    #[must_use]
+    pub fn name(&self) -> PeerId {
+        self.peer_id().unwrap_or_else(|| PeerId::of_certificate(self.short))
+    }
 }
 
+/// The identity whose key is the ID. For one that [`PeerId::of_certificate`] made there is no way
+/// back to the key: the long form then has nothing to do with the node, the short one is right.
 impl From<PeerId> for CertificateIdentity {
     fn from(id: PeerId) -> Self {
         let mut key = [4; 65];
         for (to, from) in key.iter_mut().skip(1).zip(id.as_bytes()) {
             *to = *from;
         }
-        Self { key: key.into(), kind: KeyKind::Secp256k1, short: ShortId::of_key(&key) }
+        let short = id.certificate().unwrap_or_else(|| ShortId::of_key(&key));
+        Self { key: key.into(), kind: KeyKind::Secp256k1, short }
     }
 }
 
@@ -206,7 +216,7 @@ impl From<[u8; 32]> for ShortId {
 
 impl From<PeerId> for ShortId {
     fn from(id: PeerId) -> Self {
-        CertificateIdentity::from(id).short()
+        id.certificate().unwrap_or_else(|| CertificateIdentity::from(id).short())
     }
 }
 

@@ -14,7 +14,6 @@ mod slots;
 mod target;
 #[cfg(test)]
 mod tests;
-mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -36,8 +35,8 @@ pub use self::target::{Attempt, DialTarget, NodeKind, Outcome, TargetKey};
 use self::admission::Admission;
 use self::connection::{Connection, Stage};
 use self::target::Target;
-use self::timers::Timers;
 use crate::time::Instant;
+use crate::timers::Timers;
 
 /// What a timer is for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,7 +140,7 @@ impl PeerManager {
             }
             Input::InboundConnection { conn, address } => self.inbound(now, conn, address),
             Input::Dialed { conn, result } => self.dialed(now, conn, result),
-            Input::Authenticated { conn, id } => self.authenticated(now, conn, id),
+            Input::Authenticated { conn, id, kind } => self.authenticated(now, conn, id, kind),
             Input::HelloReceived { conn, client, capabilities } => {
                 if let Some(connection) = self.connections.get_mut(&conn) {
                     connection.introduce(&client, &capabilities);

@@ -8,12 +8,12 @@ use chainmesh_wire::devp2p::DisconnectReason;
 
 use super::connection::{Connection, Stage};
 use super::target::{Schedule, Target};
-use super::timers::Timers;
 use super::{
     Attempt, ClosedBy, ConnectionId, DialError, DialTarget, Direction, NodeKind, PeerManager,
     RefuseReason, Slot, SlotUse, TargetKey, Timer,
 };
 use crate::time::Instant;
+use crate::timers::Timers;
 
 /// Where a peer or target is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -62,12 +62,19 @@ pub enum SendError {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) code: u64,
+    /// What stands before a payload that several receivers share.
+    pub(super) head: Option<Box<[u8]>>,
     pub(super) payload: Bytes,
 }
 
 impl Outgoing {
     fn cost(&self) -> usize {
-        self.payload.len() + ENTRY
+        self.len() + ENTRY
+    }
+
+    /// Bytes of head and payload.
+    pub(super) fn len(&self) -> usize {
+        self.payload.len() + self.head.as_ref().map_or(0, |head| head.len())
     }
 }
 
@@ -193,8 +200,14 @@ impl Link {
     }
 
     /// Queues a message; the code is the session's.
-    pub(crate) fn queue(&self, class: Class, code: u64, payload: Bytes) -> Result<(), SendError> {
-        let message = Outgoing { code, payload };
+    pub(crate) fn queue(
+        &self,
+        class: Class,
+        code: u64,
+        head: Option<Box<[u8]>>,
+        payload: Bytes,
+    ) -> Result<(), SendError> {
+        let message = Outgoing { code, head, payload };
         let cost = message.cost();
         let (outcome, waker) = {
             let mut state = self.lock();

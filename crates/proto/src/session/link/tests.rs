@@ -26,13 +26,13 @@ fn drain(link: &Link) -> Vec<Outgoing> {
 fn who_runs_is_not_woken_and_who_sleeps_is_woken_once() {
     let (link, (bell, waker)) = (Link::default(), bell());
     let seen = link.attend();
-    link.queue(Class::Blocks, 1, bytes(1)).unwrap();
+    link.queue(Class::Blocks, 1, None, bytes(1)).unwrap();
     assert!(!link.sleep(&waker, seen, false), "something came in");
     assert_eq!(bell.rings(), 0);
     drain(&link);
     assert!(link.sleep(&waker, seen, false));
-    link.queue(Class::Gossip, 1, bytes(1)).unwrap();
-    link.queue(Class::Control, 1, bytes(1)).unwrap();
+    link.queue(Class::Gossip, 1, None, bytes(1)).unwrap();
+    link.queue(Class::Control, 1, None, bytes(1)).unwrap();
     link.admit();
     assert_eq!(bell.rings(), 1, "once until it has attended");
 }
@@ -44,7 +44,7 @@ fn every_order_between_a_look_and_sleep_keeps_the_task_awake() {
         Link::probe,
         Link::begin_handshake,
         |link| link.close(DisconnectReason::Requested),
-        |link| link.queue(Class::Gossip, 0, Bytes::new()).unwrap(),
+        |link| link.queue(Class::Gossip, 0, None, Bytes::new()).unwrap(),
     ];
     for order in orders {
         let (link, (bell, waker)) = (Link::default(), bell());
@@ -87,9 +87,9 @@ fn poll(link: &Link, waker: &Waker) -> Poll<Result<(), SendError>> {
 #[test]
 fn a_sender_that_waits_is_woken_although_gossip_was_dropped() {
     let (link, (bell, waker)) = (Link::default(), bell());
-    link.queue(Class::Gossip, 0, bytes(MAX_QUEUED - 1000)).unwrap();
+    link.queue(Class::Gossip, 0, None, bytes(MAX_QUEUED - 1000)).unwrap();
     assert!(poll(&link, &waker).is_pending());
-    link.queue(Class::Gossip, 1, bytes(2000)).unwrap();
+    link.queue(Class::Gossip, 1, None, bytes(2000)).unwrap();
     assert_eq!(link.dropped(), 1);
     assert_eq!(drain(&link).len(), 1);
     assert_eq!(bell.rings(), 1);
@@ -101,10 +101,10 @@ fn a_sender_that_waits_is_woken_although_gossip_was_dropped() {
 #[test]
 fn ready_means_that_what_was_refused_will_be_taken() {
     let (link, (bell, waker)) = (Link::default(), bell());
-    link.queue(Class::Blocks, 0, bytes(1 << 20)).unwrap();
-    link.queue(Class::Blocks, 0, bytes(1 << 20)).unwrap();
+    link.queue(Class::Blocks, 0, None, bytes(1 << 20)).unwrap();
+    link.queue(Class::Blocks, 0, None, bytes(1 << 20)).unwrap();
     let large = bytes(MAX_QUEUED - (1 << 20));
-    assert_eq!(link.queue(Class::Blocks, 0, large.clone()), Err(SendError::Full));
+    assert_eq!(link.queue(Class::Blocks, 0, None, large.clone()), Err(SendError::Full));
     assert!(poll(&link, &waker).is_pending());
     let mut taken = VecDeque::new();
     link.take(&mut taken, 1, 1);
@@ -112,16 +112,16 @@ fn ready_means_that_what_was_refused_will_be_taken() {
     link.take(&mut taken, 1, 1);
     assert_eq!(bell.rings(), 1);
     assert_eq!(poll(&link, &waker), Poll::Ready(Ok(())));
-    assert_eq!(link.queue(Class::Blocks, 0, large), Ok(()));
+    assert_eq!(link.queue(Class::Blocks, 0, None, large), Ok(()));
 }
 
 /// Found by reading: gossip that could not find room even so threw away all that waited.
 #[test]
 fn gossip_is_not_dropped_in_vain() {
     let link = Link::default();
-    link.queue(Class::Blocks, 0, bytes(MAX_QUEUED - 10_000)).unwrap();
-    link.queue(Class::Gossip, 1, bytes(1000)).unwrap();
-    assert_eq!(link.queue(Class::Gossip, 2, bytes(20_000)), Err(SendError::Full));
+    link.queue(Class::Blocks, 0, None, bytes(MAX_QUEUED - 10_000)).unwrap();
+    link.queue(Class::Gossip, 1, None, bytes(1000)).unwrap();
+    assert_eq!(link.queue(Class::Gossip, 2, None, bytes(20_000)), Err(SendError::Full));
     assert_eq!(link.dropped(), 0);
     assert_eq!(drain(&link).len(), 2);
 }
@@ -130,7 +130,7 @@ fn gossip_is_not_dropped_in_vain() {
 fn the_largest_message_finds_room_in_an_empty_queue_in_every_class() {
     for class in [Class::Control, Class::Blocks, Class::Gossip] {
         let link = Link::default();
-        link.queue(class, 0, bytes(crate::session::MAX_PAYLOAD)).unwrap();
+        link.queue(class, 0, None, bytes(crate::session::MAX_PAYLOAD)).unwrap();
         assert_eq!(drain(&link).len(), 1);
         assert_eq!(link.queued(), 0);
     }
@@ -140,19 +140,20 @@ fn the_largest_message_finds_room_in_an_empty_queue_in_every_class() {
 #[test]
 fn empty_messages_are_bounded() {
     let link = Link::default();
-    let sent = (0..1_000_000).take_while(|_| link.queue(Class::Blocks, 0, Bytes::new()).is_ok());
+    let sent =
+        (0..1_000_000).take_while(|_| link.queue(Class::Blocks, 0, None, Bytes::new()).is_ok());
     assert_eq!(sent.count(), MAX_QUEUED / ENTRY);
 }
 
 #[test]
 fn senders_that_wait_are_told_of_the_end() {
     let (link, (bell, waker)) = (Link::default(), bell());
-    link.queue(Class::Blocks, 0, bytes(MAX_QUEUED)).unwrap();
+    link.queue(Class::Blocks, 0, None, bytes(MAX_QUEUED)).unwrap();
     assert!(poll(&link, &waker).is_pending());
     link.shut();
     assert_eq!(bell.rings(), 1);
     assert_eq!(poll(&link, &waker), Poll::Ready(Err(SendError::Closed)));
-    assert_eq!(link.queue(Class::Blocks, 0, Bytes::new()), Err(SendError::Closed));
+    assert_eq!(link.queue(Class::Blocks, 0, None, Bytes::new()), Err(SendError::Closed));
     assert_eq!(link.queued(), 0);
 }
 
@@ -180,10 +181,10 @@ fn no_waker_is_called_under_the_lock() {
     sleeps();
     link.probe();
     link.take_probe();
-    link.queue(Class::Blocks, 0, bytes(MAX_QUEUED)).unwrap();
+    link.queue(Class::Blocks, 0, None, bytes(MAX_QUEUED)).unwrap();
     assert!(poll(&link, &waker).is_pending());
     sleeps();
-    assert!(link.queue(Class::Control, 0, bytes(MAX_QUEUED)).is_err());
+    assert!(link.queue(Class::Control, 0, None, bytes(MAX_QUEUED)).is_err());
     link.shut();
     assert_eq!(reentrant.1.load(Relaxed), 4);
 }
@@ -232,7 +233,7 @@ proptest! {
             match step {
                 Step::Send(class, size) => {
                     let class = [Class::Control, Class::Blocks, Class::Gossip][usize::from(class)];
-                    if link.queue(class, 0, bytes(size)) == Err(SendError::Full)
+                    if link.queue(class, 0, None, bytes(size)) == Err(SendError::Full)
                         && poll(&link, &sender).is_pending()
                     {
                         waits_since = Some(sender_bell.rings());

@@ -6,25 +6,25 @@ use crate::time::Instant;
 
 /// Deadlines by name: one per name, found by time without a walk over all of them.
 #[derive(Debug)]
-pub(super) struct Timers<K> {
+pub(crate) struct Timers<K> {
     by_time: BTreeSet<(Instant, K)>,
     by_name: BTreeMap<K, Instant>,
 }
 
 impl<K: Ord + Clone> Timers<K> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { by_time: BTreeSet::new(), by_name: BTreeMap::new() }
     }
 
     /// Sets or moves the deadline of `name`.
-    pub(super) fn set(&mut self, name: K, at: Instant) {
+    pub(crate) fn set(&mut self, name: K, at: Instant) {
         self.cancel(&name);
         self.by_time.insert((at, name.clone()));
         self.by_name.insert(name, at);
     }
 
     /// Forgets the deadline of `name`; says whether there was one.
-    pub(super) fn cancel(&mut self, name: &K) -> bool {
+    pub(crate) fn cancel(&mut self, name: &K) -> bool {
         match self.by_name.remove(name) {
             Some(at) => self.by_time.remove(&(at, name.clone())),
             None => false,
@@ -32,17 +32,17 @@ impl<K: Ord + Clone> Timers<K> {
     }
 
     /// When `name` is due.
-    pub(super) fn deadline(&self, name: &K) -> Option<Instant> {
+    pub(crate) fn deadline(&self, name: &K) -> Option<Instant> {
         self.by_name.get(name).copied()
     }
 
     /// The earliest deadline.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.by_time.first().map(|(at, _)| *at)
     }
 
     /// Takes one name whose deadline is not after `now`.
-    pub(super) fn pop_due(&mut self, now: Instant) -> Option<K> {
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
         if self.next()? > now {
             return None;
         }

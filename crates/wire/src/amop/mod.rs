@@ -1,0 +1,30 @@
+//! AMOP, messages on topics between applications ("Advanced Messages Onchain Protocol" of FISCO
+//! BCOS): between nodes, and between a node and the SDKs of its applications.
+//!
+//! | what | where |
+//! |---|---|
+//! | 3.x, node to node, inside packet type 7 | [`AmopMessage`], [`AmopRequest`], [`TopicList`] |
+//!
+//! All fields are slices of the bytes that came. Nothing that is sent has to be copied first: every
+//! type gives the bytes before its data by themselves. The wire is described field by field in the
+//! book, `docs/src/wire-amop.md`.
+
+mod cursor;
+mod error;
+mod json;
+mod message;
+mod request;
+mod topics;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{AmopError, JsonFault};
+pub use message::{AMOP_HEADER, AmopKind, AmopMessage};
+pub use request::{AmopRequest, REQUEST_HEADER};
+pub use topics::TopicList;
+
+/// Most topics in a list that is read or written; FISCO has no limit.
+pub const MAX_TOPICS: usize = 1_024;
+/// Longest topic, bytes: what the two bytes of its length in 3.x can say.
+pub const MAX_TOPIC: usize = 65_535;
