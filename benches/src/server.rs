@@ -17,7 +17,7 @@ pub(crate) async fn serve(args: Args) -> io::Result<()> {
     let module = module(Arc::new(Counter(Arc::clone(&received))))?;
     let node = chainmesh_net::start(config(&args, Identity::new(&args)?, module))
         .await
-        .map_err(io::Error::other);
+        .map_err(io::Error::other)?;
     let enode = node.enode().ok_or_else(|| io::Error::other("the server does not listen"))?;
     let control = TcpListener::bind("127.0.0.1:0")?;
     let mut out = io::stdout();
