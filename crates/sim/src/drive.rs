@@ -34,7 +34,8 @@ impl World {
 
     /// Runs until nothing is left to do at this point of time.
     pub(crate) fn settle(&mut self) {
-        while self.listen() || self.answer_bells() {}
+        self.tell_time();
+        while self.listen() || self.listen_to_meshes() || self.answer_bells() {}
     }
 
     /// Drives connections for which something was queued from outside. Says whether there were any.

@@ -50,7 +50,7 @@ pub use self::io::{
 };
 pub use self::limits::{EXEMPT_MODULES, Limits, Rate};
 pub use self::module::{MESH, MESH_VERSION, MeshModule, MeshSink, PACKET};
-pub use self::report::{MemberReport, MeshCounters, MeshReport, SessionReport};
+pub use self::report::{MemberReport, MeshCounters, MeshReport, RouteReport, SessionReport};
 
 use self::limits::Limiter;
 use self::pending::PendingTable;
