@@ -79,6 +79,8 @@ pub(crate) struct Conn {
     /// The manager has decided against it, or it is over: only a farewell may follow.
     pub(crate) closing: bool,
     pub(crate) waker: Waker,
+    /// When its machine has to be looked at.
+    pub(crate) due: Option<Instant>,
 }
 
 impl Conn {
@@ -92,6 +94,7 @@ impl Conn {
             peer: None,
             closing: false,
             waker,
+            due: None,
         }
     }
 }
@@ -138,11 +141,11 @@ impl Running {
 
     /// When something is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let machines = self.conns.values().filter_map(|conn| conn.machine.as_ref());
         let sync = self.eth.as_ref().and_then(|eth| eth.machine.poll_timeout());
         let mesh = self.mesh.as_ref().and_then(|member| member.mesh.poll_timeout());
-        machines
-            .filter_map(Connection::poll_timeout)
+        self.conns
+            .values()
+            .filter_map(|conn| conn.due)
             .chain(mesh)
             .fold(earliest(self.manager.poll_timeout(), sync), |a, b| earliest(a, Some(b)))
     }
@@ -163,7 +166,7 @@ impl Running {
         let mut touched = Vec::new();
         for (name, conn) in &mut self.conns {
             if let Some(machine) = &mut conn.machine
-                && machine.poll_timeout().is_some_and(|due| due <= now)
+                && conn.due.is_some_and(|due| due <= now)
             {
                 machine.handle_timeout(now);
                 touched.push(*name);

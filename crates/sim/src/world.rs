@@ -19,7 +19,7 @@ use rand_core::{Rng, SeedableRng};
 use crate::chain::{Audit, Sound};
 use crate::decisions::DecisionHash;
 use crate::eth::{self, Accusation, EthNode, Heard, Hearer, Work};
-use crate::invariants::{self, Broken, Invariant};
+use crate::invariants::{Broken, EVERY_STEP, Invariant, OF_CONNECTIONS};
 use crate::mesh::{Clock, MeshHeard, MeshMember, MeshRecord};
 use crate::network::{Arrival, Conditions, Network, NodeIndex, Segment, StreamId};
 use crate::node::{Node, NodeConfig, Running, Woken, host, listener};
@@ -72,7 +72,8 @@ pub struct World {
     /// What the meshes said.
     pub(crate) mesh_heard: MeshHeard,
     pub(crate) records: BTreeMap<NodeIndex, MeshRecord>,
-    rules: Vec<Invariant>,
+    /// Nodes of which a connection may have changed since the rules were looked at.
+    pub(crate) changed: BTreeSet<NodeIndex>,
     pub(crate) steps: u64,
 }
 
@@ -104,7 +105,7 @@ impl World {
             clock: Clock::default(),
             mesh_heard: MeshHeard::default(),
             records: BTreeMap::new(),
-            rules: invariants::ALL.to_vec(),
+            changed: BTreeSet::new(),
             steps: 0,
         }
     }
@@ -150,6 +151,7 @@ impl World {
     /// Tells a running node's manager something.
     pub fn tell(&mut self, node: NodeIndex, input: Input) {
         let now = self.now;
+        self.changed.insert(node);
         if let Some(running) = self.running(node) {
             running.manager.handle(now, input);
             self.pump(node, Vec::new());
@@ -328,15 +330,18 @@ impl World {
             }
         };
         self.settle();
+        for node in core::mem::take(&mut self.changed) {
+            self.check(node, OF_CONNECTIONS)?;
+        }
         let nodes = match touched {
             Some(node) => node.0..node.0 + 1,
             None => 0..self.nodes.len(),
         };
-        nodes.map(NodeIndex).try_for_each(|node| self.check(node))
+        nodes.map(NodeIndex).try_for_each(|node| self.check(node, EVERY_STEP))
     }
 
-    fn check(&self, node: NodeIndex) -> Result<(), Broken> {
-        self.rules.iter().try_for_each(|rule| rule(self, node)).map_err(|violation| Broken {
+    fn check(&self, node: NodeIndex, rules: &[Invariant]) -> Result<(), Broken> {
+        rules.iter().try_for_each(|rule| rule(self, node)).map_err(|violation| Broken {
             seed: self.seed,
             at: self.now,
             violation,

@@ -117,6 +117,9 @@ pub struct Mesh {
     topics: Topics,
     pending: PendingTable,
     recent: Recent,
+    /// The control payload that was packed last, and what came of it: all neighbours ask for one
+    /// table at a time.
+    packed_last: Option<(Bytes, Bytes)>,
     inbound: Limiter,
     outbound: Limiter,
     timers: Timers<Timer>,
@@ -150,6 +153,7 @@ impl Mesh {
             topics: Topics::new(),
             pending: PendingTable::default(),
             recent: Recent::new(RECENT_PER_SOURCE, RECENT_IN_ALL),
+            packed_last: None,
             inbound: Limiter::new(config.limits.clone()),
             outbound: Limiter::new(config.limits.clone()),
             timers: Timers::new(),

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 
 use super::{
-    Broadcast, Delivery, Input, Limits, Mesh, MeshConfig, MeshCounters, MeshEvent, MeshFault, MeshReport,
-    MessageId, Multicast, Output, ReplyTo, RouteReport, SessionId, Settled, Unicast,
+    Broadcast, Delivery, Input, Limits, Mesh, MeshConfig, MeshCounters, MeshEvent, MeshFault,
+    MeshReport, MessageId, Multicast, Output, ReplyTo, RouteReport, SessionId, Settled, Unicast,
 };
 use crate::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
 use crate::session::SendError;

@@ -25,10 +25,7 @@ pub(super) struct Topology {
 }
 
 impl Topology {
-    pub(super) fn new(
-        members: usize,
-        links: impl IntoIterator<Item = (usize, usize)>,
-    ) -> Self {
+    pub(super) fn new(members: usize, links: impl IntoIterator<Item = (usize, usize)>) -> Self {
         let links = links.into_iter().map(|(a, b)| (a.min(b), a.max(b)));
         Self { members, links: links.filter(|(a, b)| a != b).collect() }
     }
