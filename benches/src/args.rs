@@ -58,6 +58,8 @@ pub(crate) enum What {
 pub(crate) enum Variant {
     /// RLPx, with snappy as negotiated.
     Rlpx,
+    /// TLS with certificates of one CA and secp256k1 keys, P2P packets inside.
+    Tls,
     /// The clear session of tests.
     Clear,
 }
@@ -84,6 +86,7 @@ impl Variant {
     pub(crate) const fn kind(self) -> SessionKind {
         match self {
             Self::Rlpx => SessionKind::Rlpx,
+            Self::Tls => SessionKind::Tls,
             Self::Clear => SessionKind::Clear,
         }
     }

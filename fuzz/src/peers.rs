@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chainmesh_identity::{Host, PeerId};
+use chainmesh_proto::module::PeerKind;
 use chainmesh_proto::peers::{
     ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerManager,
     PeerManagerConfig,
@@ -136,8 +137,8 @@ impl Bed {
                 let error = errors[usize::from(cursor.below(3))];
                 Input::Dialed { conn, result: Err(error) }
             }
-            10 | 11 => Input::Authenticated { conn, id: id(node) },
-            12 => Input::Authenticated { conn, id: id(cursor.below(NODES)) },
+            10 | 11 => Input::Authenticated { conn, id: id(node), kind: PeerKind::Own },
+            12 => Input::Authenticated { conn, id: id(cursor.below(NODES)), kind: PeerKind::Own },
             13 => Input::Established { conn },
             14 => {
                 self.open.remove(&conn);

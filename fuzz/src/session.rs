@@ -20,17 +20,29 @@ fn key(number: u8) -> NodeKey {
     NodeKey::from_entropy([number + 1; 32])
 }
 
+/// A node without modules.
+fn rlpx_node(number: u8) -> LocalNode {
+    LocalNode {
+        key: key(number),
+        client_name: "fuzz".into(),
+        listen_port: 0,
+        modules: Vec::new(),
+        kind: SessionKind::Rlpx,
+        tls: None,
+    }
+}
+
 /// Handshake packets, to either side: as they are, or as the content of one that can be decrypted.
 pub fn handshake(data: &[u8]) {
     let Some((mode, rest)) = data.split_first() else { return };
     let (ours, theirs) = (key(1), key(0));
     let mut out = BytesMut::new();
     let handshake = if mode & 1 == 0 {
-        Handshake::accept(SessionKind::Rlpx, &ours, [2; 32], &mut out)
+        Handshake::accept(&rlpx_node(1), [2; 32], &mut out)
     } else {
-        Handshake::dial(SessionKind::Rlpx, &ours, theirs.peer_id(), [2; 32], &mut out)
-            .expect("a good key")
-    };
+        Handshake::dial(&rlpx_node(1), Some(theirs.peer_id()), [2; 32], &mut out)
+    }
+    .expect("a good key");
     let mut input = if mode & 2 == 0 {
         BytesMut::from(rest)
     } else {
@@ -50,8 +62,8 @@ fn sessions() -> (Session, Session) {
     let (a, b) = (key(0), key(1));
     let mut wire = BytesMut::new();
     let mut answer = BytesMut::new();
-    let ours = Handshake::dial(SessionKind::Rlpx, &a, b.peer_id(), [1; 32], &mut wire);
-    let theirs = Handshake::accept(SessionKind::Rlpx, &b, [2; 32], &mut answer);
+    let ours = Handshake::dial(&rlpx_node(0), Some(b.peer_id()), [1; 32], &mut wire);
+    let theirs = Handshake::accept(&rlpx_node(1), [2; 32], &mut answer).expect("RLPx has it all");
     let Ok(Progress::Done(theirs, _)) = theirs.advance(&b, &mut wire, &mut answer) else {
         unreachable!("an honest auth is accepted")
     };
@@ -226,7 +238,7 @@ impl Side {
                 quiet = false;
                 assert!(!self.closed, "{event:?} after Closed");
                 match event {
-                    ConnectionEvent::Authenticated(_) if admit => self.machine.link().admit(),
+                    ConnectionEvent::Authenticated { .. } if admit => self.machine.link().admit(),
                     ConnectionEvent::Closed(_) => self.closed = true,
                     _ => {}
                 }
@@ -262,9 +274,10 @@ pub fn session_pair(data: &[u8]) {
                 handler: Arc::clone(&tools[number]) as Arc<dyn PeerHandler>,
             }],
             kind,
+            tls: None,
         })
     };
-    let to = key(1).peer_id();
+    let to = Some(key(1).peer_id());
     let machines = [
         Connection::dial(local(0), address, to, [1; 32], now),
         Connection::accept(local(1), address, [2; 32], now),

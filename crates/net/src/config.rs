@@ -1,9 +1,11 @@
 //! [`P2pConfig`]: what a node is made from.
 
 use core::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use alloy_primitives::B256;
-use chainmesh_identity::{Enode, NodeKey};
+use chainmesh_identity::tls::{TlsMaterial, Versions};
+use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
 use chainmesh_proto::module::Module;
 use chainmesh_proto::peers::{
     ACCEPT_BURST, ACCEPT_RATE, DEFAULT_MAX_PEERS, MAX_PENDING_INBOUND, NodeKind,
@@ -11,6 +13,17 @@ use chainmesh_proto::peers::{
 use chainmesh_proto::session::SessionKind;
 
 use crate::eth::EthChain;
+use crate::mesh::MeshOptions;
+
+/// What a node of a consortium shows to its peers, and whom it believes.
+#[derive(Debug, Clone)]
+pub struct TlsConfig {
+    /// Certificate and key, CAs and lists. May be replaced while the node runs; tell it with
+    /// [`P2pHandle::certificates_changed`](crate::P2pHandle::certificates_changed).
+    pub material: Arc<TlsMaterial>,
+    /// Versions of TLS that are spoken.
+    pub versions: Versions,
+}
 
 /// Everything that a node's network needs to know at its start.
 ///
@@ -43,10 +56,18 @@ pub struct P2pConfig {
     pub configured_nodes: Vec<(Enode, NodeKind)>,
     /// Name and version that peers see.
     pub client_name: String,
+    /// Addresses of nodes whose IDs are not known, as in FISCO's node lists. Only TLS can dial
+    /// them.
+    pub addresses: Vec<(Host, u16)>,
     /// The kind of session.
     pub session: SessionKind,
+    /// Certificates. With [`SessionKind::Tls`] the node is known by its certificate's key;
+    /// `secret_key` is then used for nothing else.
+    pub tls: Option<TlsConfig>,
     /// The chain that the `eth` module speaks about; without one, `eth` is not spoken.
     pub chain: Option<EthChain>,
+    /// The consortium mesh; without it, messages go to direct peers only, through modules.
+    pub mesh: Option<MeshOptions>,
     /// Application modules.
     pub modules: Vec<Module>,
     /// Events that an observer may be behind before it misses some.
@@ -70,11 +91,23 @@ impl P2pConfig {
             listen_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             listen: true,
             configured_nodes: Vec::new(),
+            addresses: Vec::new(),
             client_name: concat!("chainmesh/v", env!("CARGO_PKG_VERSION")).to_owned(),
             session: SessionKind::Rlpx,
+            tls: None,
             chain: None,
+            mesh: None,
             modules: Vec::new(),
             event_capacity: 1024,
+        }
+    }
+
+    /// By what peers know the node.
+    #[must_use]
+    pub fn local_id(&self) -> PeerId {
+        match (&self.tls, self.session) {
+            (Some(tls), SessionKind::Tls) => tls.material.credentials().identity().name(),
+            _ => self.secret_key.peer_id(),
         }
     }
 }

@@ -74,6 +74,7 @@ mod dial;
 pub mod eth;
 mod event;
 mod handle;
+pub mod mesh;
 mod service;
 mod text;
 
@@ -81,27 +82,33 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use chainmesh_identity::tls::rustls::time_provider::DefaultTimeProvider;
 use chainmesh_proto::eth::status::ChainIdentity;
-use chainmesh_proto::peers::{Input, PeerManagerConfig};
+use chainmesh_proto::peers::{DialTarget, Input, PeerManagerConfig};
 use chainmesh_proto::session::connection::LocalNode;
+use chainmesh_proto::session::tls::TlsLocal;
 use core::net::SocketAddr;
 use eth::EthService;
+use mesh::MeshService;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 pub use bytes::Bytes;
 pub use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
+pub use chainmesh_identity::{certificate, tls};
 pub use chainmesh_proto::eth::handler::{EthHandler, PeerHead};
 pub use chainmesh_proto::eth::sync::{BlockSyncManager, SyncReport, SyncState};
-pub use chainmesh_proto::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
+pub use chainmesh_proto::module::{
+    Module, ModuleError, PeerContext, PeerHandler, PeerKind, TopicHandler,
+};
 pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager};
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
 pub use chainmesh_wire::devp2p::{Capability, DisconnectReason};
-pub use config::P2pConfig;
+pub use config::{P2pConfig, TlsConfig};
 pub use eth::EthChain;
 pub use event::{BlockBody, HashOrNumber, P2pEvent, SessionCommand};
 pub use handle::{NodeEnded, P2pHandle, PeerStatus};
-pub use text::Escaped;
+pub use text::{Escaped, EscapedTo};
 
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +122,9 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// TLS without certificates.
+    #[error("sessions are to be TLS, but there is no certificate (`P2pConfig::tls`)")]
+    NoCertificate,
 }
 
 /// Commands that wait for the node, at most.
@@ -130,7 +140,10 @@ const ACCEPTED: usize = 64;
 /// When the port cannot be listened on.
 pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     let clock = clock::Clock::start();
-    let local_id = config.secret_key.peer_id();
+    let local_id = config.local_id();
+    if config.session == SessionKind::Tls && config.tls.is_none() {
+        return Err(StartError::NoCertificate);
+    }
     let (accepted_to, accepted) = mpsc::channel(ACCEPTED);
     let listening = if config.listen {
         let address = SocketAddr::new(config.listen_address, config.listen_port);
@@ -156,6 +169,10 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     for (node, kind) in boot.chain(configured) {
         manager.handle(clock.now(), Input::AddNode { target: node.into(), kind });
     }
+    for (host, port) in config.addresses {
+        let target = DialTarget { id: None, host, port };
+        manager.handle(clock.now(), Input::AddNode { target, kind: NodeKind::Static });
+    }
     let mut modules = config.modules;
     let mut companions = JoinSet::new();
     let ended = watch::Sender::new(());
@@ -172,19 +189,35 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         }
         eth
     });
+    let mesh = config.mesh.map(|options| {
+        let identity = match (&config.tls, config.session) {
+            (Some(tls), SessionKind::Tls) => tls.material.credentials().identity().clone(),
+            _ => local_id.into(),
+        };
+        let mesh = MeshService::new(options, identity, clock);
+        let handle = mesh.handle();
+        modules.extend(mesh.module());
+        companions.spawn(mesh.run(ended.subscribe()));
+        handle
+    });
     let local = Arc::new(LocalNode {
         key: config.secret_key,
         client_name: config.client_name,
         listen_port: listening.map_or(0, |address| address.port()),
         modules,
         kind: config.session,
+        tls: config.tls.map(|tls| TlsLocal {
+            material: tls.material,
+            versions: tls.versions,
+            time: Arc::new(DefaultTimeProvider),
+        }),
     });
     let inbox = service::Inbox { accepted, orders: orders_in };
     let companions = service::Companions { tasks: companions, ended };
     let service =
         service::Service::new(manager, local, clock, event_tx.clone(), peer_count.clone(), inbox);
     tokio::spawn(service.run(companions));
-    Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening, eth })
+    Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening, eth, mesh })
 }
 
 /// 32 bytes from the system's random number generator, with which the protocol machines are

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use chainmesh_identity::PeerId;
+use chainmesh_proto::module::PeerKind;
 use chainmesh_proto::peers::{
     ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerInfo,
     PeerManager, TargetKey,
@@ -15,6 +16,7 @@ use chainmesh_proto::session::Link;
 use chainmesh_proto::session::connection::{
     Blame, CloseCause, Connection, ConnectionEvent, LocalNode,
 };
+use chainmesh_proto::session::tls::PeerCertificate;
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
 use core::net::SocketAddr;
@@ -42,10 +44,14 @@ pub(crate) enum Report {
 pub(crate) enum Order {
     /// Be connected to this node.
     Add(DialTarget, NodeKind),
-    /// Forget this node.
+    /// Forget this node, and end the session with it.
     Remove(PeerId),
+    /// Want no connection to this node any more.
+    Forget(TargetKey),
     /// End the session with this peer.
     Disconnect(PeerId, DisconnectReason),
+    /// Judge the certificates of all peers again, and end the sessions of those that are refused.
+    JudgeAgain(oneshot::Sender<usize>),
     /// Tell what there is to know of connections.
     Peers(oneshot::Sender<Vec<PeerStatus>>),
     /// Close everything, say goodbye, end.
@@ -63,11 +69,13 @@ struct Entry {
     /// For the log: where the other end is, and who, once it was proved.
     address: Option<SocketAddr>,
     id: Option<PeerId>,
+    /// What the peer showed, to be judged again when our lists change.
+    certificate: Option<Box<PeerCertificate>>,
 }
 
 impl Entry {
     fn new(address: Option<SocketAddr>) -> Self {
-        Self { link: Arc::default(), waiting: None, address, id: None }
+        Self { link: Arc::default(), waiting: None, address, id: None, certificate: None }
     }
 
     /// Who and where, for a person.
@@ -200,14 +208,36 @@ impl Service {
                 let reason = DisconnectReason::Requested;
                 self.manager.handle(now, Input::Disconnect { id, reason });
             }
+            Order::Forget(key) => self.manager.handle(now, Input::RemoveNode { key }),
             Order::Disconnect(id, reason) => {
                 self.manager.handle(now, Input::Disconnect { id, reason });
+            }
+            Order::JudgeAgain(answer) => {
+                let _ = answer.send(self.judge_again());
             }
             Order::Peers(answer) => {
                 let _ = answer.send(self.peers(now));
             }
             Order::Shutdown(_) => {}
         }
+    }
+
+    /// Ends the sessions of peers whose certificates would be refused now.
+    fn judge_again(&mut self) -> usize {
+        let Some(tls) = &self.local.tls else { return 0 };
+        let (trust, Some(time)) = (tls.material.trust(), tls.time.current_time()) else { return 0 };
+        let refused = self.connections.values().filter_map(|entry| {
+            let PeerCertificate { chain, side, .. } = entry.certificate.as_deref()?;
+            let (own, others) = chain.split_first()?;
+            Some((entry, trust.verify(own, others, *side, time).err()?))
+        });
+        let mut count = 0;
+        for (entry, error) in refused {
+            warn!(peer = entry.name(), "session ended, since our lists have changed: {error}");
+            entry.link.close(DisconnectReason::Requested);
+            count += 1;
+        }
+        count
     }
 
     fn peers(&self, now: Instant) -> Vec<PeerStatus> {
@@ -238,13 +268,25 @@ impl Service {
 
     fn connection_event(&mut self, now: Instant, conn: ConnectionId, event: ConnectionEvent) {
         match event {
-            ConnectionEvent::Authenticated(id) => {
-                self.manager.handle(now, Input::Authenticated { conn, id });
+            ConnectionEvent::Authenticated { id, certificate, kind } => {
+                if let Some(certificate) = &certificate {
+                    debug!(%conn, peer = %certificate.identity, ?kind, "certificate accepted");
+                }
+                self.manager.handle(now, Input::Authenticated { conn, id, kind });
                 self.carry_out();
                 // Whatever the manager did not close, it wants.
                 if let Some(entry) = self.connections.get_mut(&conn) {
                     entry.id = Some(id);
+                    entry.certificate = certificate;
                     entry.link.admit();
+                    let client = match kind {
+                        PeerKind::Own => return,
+                        PeerKind::Fisco2 => "FISCO BCOS 2.x",
+                        PeerKind::Fisco3 => "FISCO BCOS 3.x",
+                    };
+                    // They say no Hello: what they are is known from their certificates.
+                    let (client, capabilities) = (client.to_owned(), Vec::new());
+                    self.manager.handle(now, Input::HelloReceived { conn, client, capabilities });
                 }
             }
             ConnectionEvent::Greeted { hello, shared } => {
@@ -319,17 +361,11 @@ impl Service {
 
     fn begin_outbound(&mut self, conn: ConnectionId, expected: Option<PeerId>) {
         let Some(entry) = self.connections.get_mut(&conn) else { return };
-        let (Some((stream, address)), Some(peer)) = (entry.waiting.take(), expected) else {
-            // RLPx cannot be spoken to somebody whose key is not known.
-            self.connections.remove(&conn);
-            let reason = DisconnectReason::NullIdentity;
-            let input = Input::Closed { conn, reason, by: ClosedBy::Us };
-            return self.manager.handle(self.clock.now(), input);
-        };
+        let Some((stream, address)) = entry.waiting.take() else { return };
         let (local, link) = (Arc::clone(&self.local), Arc::clone(&entry.link));
         let (clock, report_to) = (self.clock, self.report_to.clone());
         self.tasks.spawn(async move {
-            let connection = Connection::dial(local, address, peer, entropy(), clock.now());
+            let connection = Connection::dial(local, address, expected, entropy(), clock.now());
             connection::run(conn, connection.over(link), stream, clock, report_to).await;
         });
     }

@@ -7,11 +7,9 @@ use std::sync::PoisonError;
 
 use bytes::{Bytes, BytesMut};
 use chainmesh_identity::{Host, PeerId};
-use chainmesh_proto::peers::{
-    ClosedBy, ConnectionId, DialError, DialTarget, Input, Output, PeerEvent,
-};
+use chainmesh_proto::module::PeerKind;
+use chainmesh_proto::peers::{ConnectionId, DialError, DialTarget, Input, Output, PeerEvent};
 use chainmesh_proto::session::connection::{Connection, ConnectionEvent};
-use chainmesh_wire::devp2p::DisconnectReason;
 
 use crate::network::{End, NodeIndex, Segment, StreamId};
 use crate::node::{Conn, bell, closed, listener};
@@ -29,14 +27,19 @@ impl World {
         }
         let Some(running) = self.running(node) else { return };
         running.wake = None;
+        let of_manager = running.manager.poll_timeout().is_some_and(|due| due <= now);
         let due = running.poll_timeout().is_some_and(|due| due <= now);
         let touched = if due { running.handle_timeout(now) } else { Vec::new() };
+        if of_manager {
+            self.changed.insert(node);
+        }
         self.pump(node, touched);
     }
 
     /// Runs until nothing is left to do at this point of time.
     pub(crate) fn settle(&mut self) {
-        while self.listen() || self.answer_bells() {}
+        self.tell_time();
+        while self.listen() || self.listen_to_meshes() || self.answer_bells() {}
     }
 
     /// Drives connections for which something was queued from outside. Says whether there were any.
@@ -75,6 +78,7 @@ impl World {
     fn obey_all(&mut self, node: NodeIndex, todo: &mut VecDeque<ConnectionId>) {
         while let Some(output) = self.running(node).and_then(|running| running.manager.poll()) {
             self.decided((node, &output));
+            self.changed.insert(node);
             self.obey(node, output, todo);
         }
     }
@@ -87,10 +91,6 @@ impl World {
                 let (now, seed) = (self.now, self.entropy());
                 let Some(running) = self.running(node) else { return };
                 let Some(held) = running.conns.get_mut(&conn) else { return };
-                let Some(expected) = expected else {
-                    // The session needs to know whom it dials.
-                    return self.abandon(node, conn);
-                };
                 let local = running.local.clone();
                 held.machine = Some(Connection::dial(local, held.address, expected, seed, now));
                 todo.push_back(conn);
@@ -135,6 +135,9 @@ impl World {
 
     fn tell_quietly(&mut self, node: NodeIndex, input: Input) {
         let now = self.now;
+        if !matches!(input, Input::Alive { .. }) {
+            self.changed.insert(node);
+        }
         if let Some(running) = self.running(node) {
             running.manager.handle(now, input);
         }
@@ -170,6 +173,7 @@ impl World {
     ) {
         let life = self.nodes.get(node.0).map_or(0, |node| node.life);
         let waker = bell(&self.woken, node, life, conn);
+        self.changed.insert(node);
         let Some(running) = self.running(node) else { return };
         running.conns.insert(conn, Conn::new(stream, side, address, waker));
     }
@@ -181,6 +185,7 @@ impl World {
             let Some(held) = self.conn(node, conn) else { return };
             let (stream, side) = (held.stream, held.side);
             let Some(machine) = &mut held.machine else { return };
+            held.due = None;
             machine.attend(now);
             machine.receive(now, &mut held.input);
             let mut out = BytesMut::new();
@@ -195,6 +200,7 @@ impl World {
             }
             let events: Vec<_> = core::iter::from_fn(|| machine.poll()).collect();
             let finished = machine.is_finished();
+            held.due = machine.poll_timeout();
             let asleep = machine.sleep(&held.waker);
             if !out.is_empty() {
                 self.send(stream, side, Segment::Data(out.freeze()));
@@ -222,7 +228,7 @@ impl World {
     ) {
         let Some(held) = self.conn(node, conn) else { return };
         let input = match event {
-            ConnectionEvent::Authenticated(id) => {
+            ConnectionEvent::Authenticated { id, .. } => {
                 self.decided((node, conn, id));
                 return self.authenticated(node, conn, id, todo);
             }
@@ -253,7 +259,7 @@ impl World {
         id: PeerId,
         todo: &mut VecDeque<ConnectionId>,
     ) {
-        self.tell_quietly(node, Input::Authenticated { conn, id });
+        self.tell_quietly(node, Input::Authenticated { conn, id, kind: PeerKind::Own });
         self.obey_all(node, todo);
         let Some(held) = self.conn(node, conn) else { return };
         if !held.closing {
@@ -264,15 +270,9 @@ impl World {
         }
     }
 
-    /// A connection that cannot be used.
-    fn abandon(&mut self, node: NodeIndex, conn: ConnectionId) {
-        self.drop_socket(node, conn, Segment::Reset);
-        let reason = DisconnectReason::UselessPeer;
-        self.tell_quietly(node, Input::Closed { conn, reason, by: ClosedBy::Us });
-    }
-
     /// Closes the socket of a connection with a last segment, and forgets it.
     fn drop_socket(&mut self, node: NodeIndex, conn: ConnectionId, last: Segment) {
+        self.changed.insert(node);
         let Some(running) = self.running(node) else { return };
         let Some(held) = running.conns.remove(&conn) else { return };
         self.send(held.stream, held.side, last);

@@ -1,7 +1,9 @@
 //! Nodes on loopback, seen from outside: through [`P2pConfig`], [`P2pHandle`] and modules only.
 
 mod chain;
+mod consortium;
 mod echo;
 mod eth;
+mod mesh;
 mod sessions;
 mod support;

@@ -2,9 +2,11 @@
 
 mod ca;
 mod devnet;
+mod doctor;
 mod files;
 mod ipc;
 mod key;
+mod mesh;
 mod run;
 mod support;
 mod usage;

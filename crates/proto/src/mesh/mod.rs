@@ -53,7 +53,7 @@ pub use self::io::{
 };
 pub use self::limits::{EXEMPT_MODULES, Limits, Rate};
 pub use self::module::{MESH, MESH_VERSION, MeshModule, MeshSink, PACKET};
-pub use self::report::{MemberReport, MeshCounters, MeshReport, SessionReport};
+pub use self::report::{MemberReport, MeshCounters, MeshReport, RouteReport, SessionReport};
 
 use self::limits::Limiter;
 use self::pending::PendingTable;
@@ -120,6 +120,9 @@ pub struct Mesh {
     topics: Topics,
     pending: PendingTable,
     recent: Recent,
+    /// The control payload that was packed last, and what came of it: all neighbours ask for one
+    /// table at a time.
+    packed_last: Option<(Bytes, Bytes)>,
     inbound: Limiter,
     outbound: Limiter,
     timers: Timers<Timer>,
@@ -153,6 +156,7 @@ impl Mesh {
             topics: Topics::new(),
             pending: PendingTable::default(),
             recent: Recent::new(RECENT_PER_SOURCE, RECENT_IN_ALL),
+            packed_last: None,
             inbound: Limiter::new(config.limits.clone()),
             outbound: Limiter::new(config.limits.clone()),
             timers: Timers::new(),

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 
 use super::{
-    Broadcast, Delivery, Input, Limits, Mesh, MeshConfig, MeshEvent, MeshFault, MeshReport,
-    MessageId, Multicast, Output, ReplyTo, SessionId, Settled, Unicast,
+    Broadcast, Delivery, Input, Limits, Mesh, MeshConfig, MeshCounters, MeshEvent, MeshFault,
+    MeshReport, MessageId, Multicast, Output, ReplyTo, RouteReport, SessionId, Settled, Unicast,
 };
 use crate::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
 use crate::session::SendError;
@@ -166,6 +166,18 @@ impl MeshModule {
     #[must_use]
     pub fn snapshot(&self) -> MeshReport {
         self.shared.lock().mesh.snapshot()
+    }
+
+    /// The ways to all who can be reached, without the rest of the report.
+    #[must_use]
+    pub fn routes(&self) -> Vec<RouteReport> {
+        self.shared.lock().mesh.routes()
+    }
+
+    /// Counts since the start, without the rest of the report.
+    #[must_use]
+    pub fn counters(&self) -> MeshCounters {
+        self.shared.lock().mesh.counters()
     }
 
     /// The session on the way to a front node of a group now, for those who want to wait for room

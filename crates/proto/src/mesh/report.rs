@@ -70,6 +70,17 @@ pub struct MemberReport {
     pub topics: Vec<String>,
 }
 
+/// The way to a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteReport {
+    /// Who.
+    pub member: PeerId,
+    /// Links on the way to it, 1 to 9.
+    pub distance: u32,
+    /// The neighbour on the way; itself for a neighbour.
+    pub next_hop: PeerId,
+}
+
 /// What is known of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionReport {
@@ -165,6 +176,17 @@ impl Mesh {
             pending: self.pending.len(),
             counters: self.counters,
         }
+    }
+
+    /// The ways to all who can be reached, without the rest of the report.
+    #[must_use]
+    pub fn routes(&self) -> Vec<RouteReport> {
+        let route = |node: ShortId| {
+            let next_hop = self.router.name(&self.router.next_hop(&node)?);
+            let distance = self.router.distance(&node)?.into();
+            Some(RouteReport { member: self.router.name(&node), distance, next_hop })
+        };
+        self.router.reachable().filter_map(route).collect()
     }
 
     /// Counts since the start, without the rest of the report.

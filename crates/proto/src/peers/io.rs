@@ -7,6 +7,8 @@ use core::time::Duration;
 use chainmesh_identity::PeerId;
 use chainmesh_wire::devp2p::DisconnectReason;
 
+use crate::module::PeerKind;
+
 use super::{DialTarget, NodeKind, TargetKey};
 
 /// The name of one connection, never used twice by one manager.
@@ -136,6 +138,8 @@ pub enum Input {
         conn: ConnectionId,
         /// Whose key.
         id: PeerId,
+        /// What sort of node it is: those of FISCO have a rule of their own for duplicates.
+        kind: PeerKind,
     },
     /// The peer's Hello.
     HelloReceived {

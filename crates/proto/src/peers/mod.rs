@@ -140,7 +140,7 @@ impl PeerManager {
             }
             Input::InboundConnection { conn, address } => self.inbound(now, conn, address),
             Input::Dialed { conn, result } => self.dialed(now, conn, result),
-            Input::Authenticated { conn, id } => self.authenticated(now, conn, id),
+            Input::Authenticated { conn, id, kind } => self.authenticated(now, conn, id, kind),
             Input::HelloReceived { conn, client, capabilities } => {
                 if let Some(connection) = self.connections.get_mut(&conn) {
                     connection.introduce(&client, &capabilities);

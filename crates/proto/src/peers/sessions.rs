@@ -11,6 +11,7 @@ use super::{
     ClosedBy, ConnectionId, Direction, NodeKind, Output, PROBE_INTERVAL, PeerEvent, PeerManager,
     RefuseReason, Slot, Timer,
 };
+use crate::module::PeerKind;
 use crate::time::Instant;
 
 impl PeerManager {
@@ -36,7 +37,13 @@ impl PeerManager {
 
     /// [`Input::Authenticated`](super::Input::Authenticated): the one place where it is decided
     /// which connections a peer has.
-    pub(super) fn authenticated(&mut self, now: Instant, conn: ConnectionId, id: PeerId) {
+    pub(super) fn authenticated(
+        &mut self,
+        now: Instant,
+        conn: ConnectionId,
+        id: PeerId,
+        kind: PeerKind,
+    ) {
         let Some(connection) = self.connections.get(&conn) else { return };
         if connection.stage != Stage::Handshaking {
             return;
@@ -60,7 +67,8 @@ impl PeerManager {
         }
         let older = self.by_id.get(&id).copied();
         let slot = match older {
-            Some(older) if !self.newcomer_wins(older, direction, &id) => {
+            // A node of FISCO closes the newcomer, whoever dialled: two rules would leave none.
+            Some(older) if kind != PeerKind::Own || !self.newcomer_wins(older, direction, &id) => {
                 self.close(now, conn, DisconnectReason::AlreadyConnected);
                 return self.probe(now, older, direction);
             }

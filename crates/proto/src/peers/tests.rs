@@ -13,6 +13,7 @@ use chainmesh_identity::{Host, PeerId};
 use chainmesh_wire::devp2p::DisconnectReason;
 
 use super::*;
+use crate::module::PeerKind;
 
 /// An ID that compares like its number.
 fn id(number: u8) -> PeerId {
@@ -84,7 +85,7 @@ impl Bed {
     }
 
     fn authenticated(&mut self, conn: ConnectionId, number: u8) -> Vec<Output> {
-        self.handle(Input::Authenticated { conn, id: id(number) })
+        self.handle(Input::Authenticated { conn, id: id(number), kind: PeerKind::Own })
     }
 
     fn established(&mut self, conn: ConnectionId) -> Vec<Output> {

@@ -15,12 +15,16 @@ use bytes::{Bytes, BytesMut};
 use chainmesh_identity::{NodeKey, PeerId};
 use chainmesh_wire::devp2p::{Capability, DisconnectReason, Hello, code};
 
+pub(crate) mod certificates;
+
 use super::connection::{Connection, ConnectionEvent, LocalNode};
 use super::{Handshake, Link, Message, Progress, Session, SessionKind};
 use crate::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
 use crate::time::{Instant, earliest};
 
-pub(crate) const BOTH: [SessionKind; 2] = [SessionKind::Rlpx, SessionKind::Clear];
+pub(crate) const ALL: [SessionKind; 3] = [SessionKind::Rlpx, SessionKind::Tls, SessionKind::Clear];
+/// Those whose bytes are the same each time: rustls has randomness of its own.
+pub(crate) const REPEATABLE: [SessionKind; 2] = [SessionKind::Rlpx, SessionKind::Clear];
 /// The side that dials, and the one that is dialled.
 pub(crate) const DIALLER: usize = 0;
 pub(crate) const ACCEPTOR: usize = 1;
@@ -160,6 +164,7 @@ pub(crate) fn node(number: u8, kind: SessionKind, modules: Vec<Module>) -> Arc<L
         listen_port: 30303,
         modules,
         kind,
+        tls: (kind == SessionKind::Tls).then(|| certificates::local(number)),
     })
 }
 
@@ -215,7 +220,7 @@ impl Side {
             let mut quiet = true;
             while let Some(event) = self.machine.poll() {
                 quiet = false;
-                if self.admits && matches!(event, ConnectionEvent::Authenticated(_)) {
+                if self.admits && matches!(event, ConnectionEvent::Authenticated { .. }) {
                     self.machine.link().admit();
                 }
                 self.events.push(event);
@@ -259,7 +264,7 @@ impl Side {
     /// The first letters of what happened, in order.
     pub(crate) fn story(&self) -> String {
         let letter = |event: &ConnectionEvent| match event {
-            ConnectionEvent::Authenticated(_) => 'A',
+            ConnectionEvent::Authenticated { .. } => 'A',
             ConnectionEvent::Greeted { .. } => 'G',
             ConnectionEvent::Established => 'E',
             ConnectionEvent::Alive => 'L',
@@ -289,7 +294,7 @@ impl Pair {
 
     pub(crate) fn of([a, b]: [Arc<LocalNode>; 2]) -> Self {
         let now = Instant::from_micros(1_000_000);
-        let to = b.key.peer_id();
+        let to = Some(b.id());
         let dialler = Connection::dial(a, ADDRESS, to, [1; 32], now);
         let acceptor = Connection::accept(b, ADDRESS, [2; 32], now);
         Self {
@@ -375,16 +380,26 @@ impl Raw {
     /// The keys are agreed on; nothing else was said.
     pub(crate) fn connect(kind: SessionKind, modules: Vec<Module>) -> Self {
         let now = Instant::from_micros(1_000_000);
-        let (local, own) = (node(1, kind, modules), key(0));
-        let remote = local.key.peer_id();
+        let (local, raw) = (node(1, kind, modules), node(0, kind, Vec::new()));
+        let own = key(0);
+        let remote = Some(local.id());
         let mut side = Side::new(Connection::accept(local, ADDRESS, [2; 32], now));
         let mut out = BytesMut::new();
-        let handshake = Handshake::dial(kind, &own, remote, [1; 32], &mut out).unwrap();
-        side.arrive(now, &out);
-        let mut input = side.drive(now);
-        let Ok(Progress::Done(session, _)) = handshake.advance(&own, &mut input, &mut out) else {
-            panic!("a handshake that fails");
+        let mut handshake = Handshake::dial(&raw, remote, [1; 32], &mut out).unwrap();
+        let mut input = BytesMut::new();
+        let session = loop {
+            match handshake.advance(&own, &mut input, &mut out) {
+                Ok(Progress::Done(session, _)) => break session,
+                Ok(Progress::Wait(next)) => handshake = next,
+                Err(error) => panic!("a handshake that fails: {error}"),
+            }
+            side.arrive(now, &out.split());
+            input.unsplit(side.drive(now));
         };
+        if !out.is_empty() {
+            side.arrive(now, &out);
+            input.unsplit(side.drive(now));
+        }
         Self { session, side, now, input, id: own.peer_id() }
     }
 

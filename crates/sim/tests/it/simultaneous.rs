@@ -44,6 +44,7 @@ fn crossed_dials(seed: u64, session: SessionKind, keys: &[NodeKey; 2]) -> Result
     let proof = match session {
         SessionKind::Rlpx => round_trip * 3 / 2,
         SessionKind::Clear => round_trip,
+        SessionKind::Tls => unreachable!("rustls is not simulated"),
     };
     world.run_for(round_trip + proof)?;
     let names = [world.shared_name(low, high), world.shared_name(high, low)];

@@ -173,7 +173,11 @@ impl Model {
                 self.handle(Input::Dialed { conn, result: Err(error) });
             }
             Operation::Prove(_, answers) => {
-                self.handle(Input::Authenticated { conn, id: id(answers.unwrap_or(node)) });
+                self.handle(Input::Authenticated {
+                    conn,
+                    id: id(answers.unwrap_or(node)),
+                    kind: PeerKind::Own,
+                });
             }
             Operation::Establish(_) => self.handle(Input::Established { conn }),
             Operation::Close(_, reason, by) => {
@@ -263,7 +267,7 @@ impl Model {
             for (conn, _) in pending {
                 let Some(node) = self.open.get(&conn).copied() else { continue };
                 self.handle(Input::Dialed { conn, result: Ok(address(node)) });
-                self.handle(Input::Authenticated { conn, id: id(node) });
+                self.handle(Input::Authenticated { conn, id: id(node), kind: PeerKind::Own });
                 self.handle(Input::Established { conn });
                 self.check();
             }

@@ -8,7 +8,7 @@ use chainmesh_wire::devp2p::{BASE_CODES, DisconnectReason, Hello, MAX_BASE_MESSA
 
 use super::{CloseCause, ProtocolFault};
 use crate::module::Module;
-use crate::session::Message;
+use crate::session::{MESH, Message, Session};
 
 /// The oldest version of the base protocol that is spoken: 4, without snappy.
 const MIN_VERSION: u64 = 4;
@@ -76,4 +76,24 @@ pub(super) fn match_modules(
             shared
         })
         .collect())
+}
+
+/// The modules that a node of FISCO has in common with us, without saying so.
+pub(super) fn foreign_modules(ours: &[Module]) -> Vec<SharedModule> {
+    let mesh = ours.iter().filter(|module| module.capability.name.as_str() == MESH);
+    mesh.max_by_key(|module| module.capability.version)
+        .map(|module| SharedModule { module: module.clone(), offset: BASE_CODES })
+        .into_iter()
+        .collect()
+}
+
+/// Gives the modules for whose messages the session has a way of its own the codes of that way.
+/// They stay in the order of the codes.
+pub(super) fn move_offsets(shared: &mut [SharedModule], session: &Session) {
+    for module in shared.iter_mut() {
+        if let Some(offset) = session.offset_of(module.module.capability.name.as_str()) {
+            module.offset = offset;
+        }
+    }
+    shared.sort_by_key(|module| module.offset);
 }

@@ -1,10 +1,13 @@
 //! Why a connection ended, whose fault it was, and what the peer is told.
 
+use core::time::Duration;
+
 use chainmesh_wire::DecodeError;
 use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 
 use crate::module::ModuleError;
 use crate::session::SessionError;
+use crate::session::tls::TlsError;
 
 /// Whose fault the end of a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -75,7 +78,7 @@ pub enum CloseCause {
     Remote(DisconnectReason),
     /// The session broke.
     #[error("{0}")]
-    Session(#[from] SessionError),
+    Session(SessionError),
     /// A rule of the base protocol was broken.
     #[error("{0}")]
     Protocol(#[from] ProtocolFault),
@@ -91,14 +94,23 @@ pub enum CloseCause {
     #[error("the handshake was not done within 5 s")]
     HandshakeTimeout,
     /// Nothing came for long.
-    #[error("nothing came from the peer for 45 s")]
-    IdleTimeout,
+    #[error("nothing came from the peer for {} s", .0.as_secs())]
+    IdleTimeout(Duration),
     /// The peer does not read.
     #[error("the peer does not read what it is sent: its queue ran over")]
     SlowReader,
     /// The network closed it; the kind of error if there was one.
     #[error("{}", network_words(*.0))]
     Network(Option<std::io::ErrorKind>),
+}
+
+impl From<SessionError> for CloseCause {
+    fn from(error: SessionError) -> Self {
+        match error {
+            SessionError::Tls(error) if *error == TlsError::Closed => Self::Network(None),
+            error => Self::Session(error),
+        }
+    }
 }
 
 fn network_words(error: Option<std::io::ErrorKind>) -> String {
@@ -117,7 +129,7 @@ impl CloseCause {
             Self::Session(_) => DisconnectReason::BreachOfProtocol,
             Self::Protocol(fault) => fault.wire_reason(),
             Self::Module { error, .. } => error.reason,
-            Self::HandshakeTimeout | Self::IdleTimeout => DisconnectReason::PingTimeout,
+            Self::HandshakeTimeout | Self::IdleTimeout(_) => DisconnectReason::PingTimeout,
             Self::SlowReader => DisconnectReason::UselessPeer,
             Self::Network(_) => DisconnectReason::TcpError,
         }
@@ -137,5 +149,7 @@ impl CloseCause {
     #[must_use]
     pub const fn is_handshake(&self) -> bool {
         matches!(self, Self::Session(SessionError::Handshake(_)))
+            || matches!(self, Self::Session(SessionError::Tls(error))
+                if matches!(**error, TlsError::Handshake(_)))
     }
 }

@@ -36,7 +36,8 @@ use chainmesh_identity::PeerId;
 use chainmesh_wire::devp2p::{DisconnectReason, code};
 
 use super::link::{CloseOrder, Link, Orders};
-use super::{Handshake, Session};
+use super::{Handshake, Session, SessionError};
+use crate::module::PeerKind;
 use crate::time::Instant;
 
 pub use capabilities::SharedModule;
@@ -51,6 +52,10 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// A peer from which nothing came for so long is gone: three heartbeats.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
+/// On TLS sessions either side sends a heartbeat this often (FISCO: 5 s).
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
+/// On TLS sessions a peer from which nothing came for so long is gone (FISCO: 60 s).
+pub const TLS_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a Disconnect may take to leave before the connection is closed all the same.
 pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A peer that takes nothing of what is sent to it for so long is cut (geth: `frameWriteTimeout`).
@@ -66,8 +71,8 @@ pub struct Connection {
     local: Arc<LocalNode>,
     link: Arc<Link>,
     address: SocketAddr,
-    /// Whom we dialled; `None` when the peer dialled us.
-    expected: Option<PeerId>,
+    /// Whether we dialled.
+    dialled: bool,
     stage: Stage,
     /// Bytes of handshake and farewell that wait for the driver.
     pending: BytesMut,
@@ -106,23 +111,19 @@ enum Stage {
 }
 
 impl Connection {
-    /// A connection that this node opened to `peer`.
+    /// A connection that this node opened to `peer`, or to whoever is at the address, where the
+    /// kind of session allows that.
     #[must_use]
     pub fn dial(
         local: Arc<LocalNode>,
         address: SocketAddr,
-        peer: PeerId,
+        peer: Option<PeerId>,
         seed: [u8; 32],
         now: Instant,
     ) -> Self {
         let mut pending = BytesMut::new();
-        let handshake = Handshake::dial(local.kind, &local.key, peer, seed, &mut pending);
-        let mut connection = Self::new(local, address, Some(peer), pending, now);
-        match handshake {
-            Ok(handshake) => connection.stage = Stage::Handshaking(handshake),
-            Err(error) => connection.finish(CloseCause::Session(error)),
-        }
-        connection
+        let handshake = Handshake::dial(&local, peer, seed, &mut pending);
+        Self::new(local, address, true, pending, now).begun(handshake)
     }
 
     /// A connection that somebody opened to this node.
@@ -134,16 +135,28 @@ impl Connection {
         now: Instant,
     ) -> Self {
         let mut pending = BytesMut::new();
-        let handshake = Handshake::accept(local.kind, &local.key, seed, &mut pending);
-        let mut connection = Self::new(local, address, None, pending, now);
-        connection.stage = Stage::Handshaking(handshake);
-        connection
+        let handshake = Handshake::accept(&local, seed, &mut pending);
+        Self::new(local, address, false, pending, now).begun(handshake)
+    }
+
+    fn begun(mut self, handshake: Result<Handshake, SessionError>) -> Self {
+        match handshake {
+            Ok(handshake) => {
+                self.stage = Stage::Handshaking(handshake);
+                // TLS speaks first where it dials; the others have said it.
+                if self.dialled {
+                    self.receive(self.now, &mut BytesMut::new());
+                }
+            }
+            Err(error) => self.finish(CloseCause::Session(error)),
+        }
+        self
     }
 
     fn new(
         local: Arc<LocalNode>,
         address: SocketAddr,
-        expected: Option<PeerId>,
+        dialled: bool,
         pending: BytesMut,
         now: Instant,
     ) -> Self {
@@ -153,7 +166,7 @@ impl Connection {
             local,
             link,
             address,
-            expected,
+            dialled,
             stage: Stage::Closed,
             pending,
             events: VecDeque::new(),
@@ -182,7 +195,7 @@ impl Connection {
     /// Whether this node dialled.
     #[must_use]
     pub const fn is_dialled(&self) -> bool {
-        self.expected.is_some()
+        self.dialled
     }
 
     /// Uses a link that the control plane holds already, instead of one of its own.
@@ -242,14 +255,22 @@ impl Connection {
             let stage = core::mem::replace(&mut self.stage, Stage::Closed);
             if let Stage::Authenticated(mut session, peer) = stage {
                 self.say_hello(&mut session);
+                if session.peer_kind() != PeerKind::Own {
+                    return self.open_foreign(session, peer, now);
+                }
                 self.stage = Stage::Greeting(session, peer);
             }
         }
         if let Stage::Open(open) = &mut self.stage
             && core::mem::take(&mut self.probe_wanted)
         {
-            open.ping(now, &mut self.pending);
-            self.probing = true;
+            if open.session.peer_kind() == PeerKind::Own {
+                open.ping(now, &mut self.pending);
+                self.probing = true;
+            } else if now.saturating_since(self.last_received) < HEARTBEAT_INTERVAL * 2 {
+                // FISCO has no question that asks for an answer: its heartbeats must do.
+                self.events.push_back(ConnectionEvent::Alive);
+            }
         }
         self.check_established();
     }
@@ -394,7 +415,11 @@ impl Connection {
         let farewell = match (&cause, session) {
             (CloseCause::Remote(_), _) | (_, None) => false,
             (_, Some(session)) => {
-                session.write(code::DISCONNECT, &reason.encode_payload(), &mut self.pending);
+                // FISCO's nodes have no word for it: they see the end of TLS.
+                if session.peer_kind() == PeerKind::Own {
+                    session.write(code::DISCONNECT, &reason.encode_payload(), &mut self.pending);
+                }
+                session.close_notify(&mut self.pending);
                 true
             }
         };

@@ -2,16 +2,20 @@
 
 use core::net::SocketAddr;
 use core::sync::atomic::Ordering::Relaxed;
+use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use chainmesh_identity::PeerId;
 use chainmesh_wire::devp2p::{
     BASE_CODES, Capability, DisconnectReason, EMPTY_LIST, MAX_BASE_MESSAGE, code,
 };
 
-use super::{CloseCause, PING_INTERVAL, ProtocolFault, SharedModule};
+use super::{
+    CloseCause, HEARTBEAT_INTERVAL, IDLE_TIMEOUT, PING_INTERVAL, ProtocolFault, SharedModule,
+    TLS_IDLE_TIMEOUT,
+};
 use crate::module::{PeerContext, PeerKind, TopicHandler};
 use crate::session::link::Outgoing;
 use crate::session::{Link, MAX_UNPACKED, Message, Session, Traffic};
@@ -20,6 +24,24 @@ use crate::time::Instant;
 /// Messages and bytes that are taken from the queue under one lock.
 const BATCH: usize = 64;
 const BATCH_BYTES: usize = 64 * 1024;
+
+/// How often a session says that it lives, and how long it waits for the peer to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pulse {
+    interval: Duration,
+    pub(super) idle: Duration,
+}
+
+impl Pulse {
+    const fn of(session: &Session) -> Self {
+        match session {
+            Session::Tls(_) => Self { interval: HEARTBEAT_INTERVAL, idle: TLS_IDLE_TIMEOUT },
+            Session::Rlpx(_) | Session::Clear(_) => {
+                Self { interval: PING_INTERVAL, idle: IDLE_TIMEOUT }
+            }
+        }
+    }
+}
 
 struct ActiveModule {
     capability: Capability,
@@ -34,55 +56,67 @@ pub(super) struct Open {
     modules: Vec<ActiveModule>,
     /// Taken from the queue, not yet sealed.
     batch: VecDeque<Outgoing>,
+    /// What is left of a large message that is sent in pieces.
+    rest: Bytes,
     dialled: bool,
-    /// The next Ping, or on the accepting side only the next look at idle memory.
+    pub(super) pulse: Pulse,
+    /// The next heartbeat, or on the accepting side only the next look at idle memory.
     tick: Instant,
+    next_ping: Instant,
     ping_sent: Option<Instant>,
     /// A Pong waits in the out-buffer: more Pings meanwhile get no second one.
     pong_owed: bool,
     busy: bool,
 }
 
+/// Who is at the other end, and where.
+pub(super) struct Context<'a> {
+    pub(super) peer: PeerId,
+    pub(super) address: SocketAddr,
+    pub(super) dialled: bool,
+    pub(super) link: &'a Arc<Link>,
+}
+
 impl Open {
     pub(super) fn new(
         session: Session,
-        peer: PeerId,
-        address: SocketAddr,
-        dialled: bool,
+        at: &Context<'_>,
         shared: Vec<SharedModule>,
-        link: &Arc<Link>,
         now: Instant,
     ) -> Self {
-        let modules = shared
-            .into_iter()
-            .map(|SharedModule { module, offset }| {
-                let count = module.message_count;
-                let context = PeerContext {
-                    id: peer,
-                    address,
-                    dialled,
-                    capability: module.capability,
-                    offset,
-                    count,
-                    kind: PeerKind::Own,
-                    identity: None,
-                    link: Arc::clone(link),
-                };
-                ActiveModule {
-                    capability: module.capability,
-                    offset,
-                    end: offset + u64::from(count),
-                    handler: module.handler.new_peer(context),
-                }
-            })
-            .collect();
+        let identity = session.identity().map(Arc::new);
+        let active = |SharedModule { module, offset }: SharedModule| {
+            let count = module.message_count;
+            let context = PeerContext {
+                id: at.peer,
+                address: at.address,
+                dialled: at.dialled,
+                capability: module.capability,
+                offset,
+                count,
+                kind: session.peer_kind(),
+                identity: identity.clone(),
+                link: Arc::clone(at.link),
+            };
+            ActiveModule {
+                capability: module.capability,
+                offset,
+                end: offset + u64::from(count),
+                handler: module.handler.new_peer(context),
+            }
+        };
+        let modules = shared.into_iter().map(active).collect();
+        let pulse = Pulse::of(&session);
         Self {
             session,
             established: false,
             modules,
             batch: VecDeque::new(),
-            dialled,
-            tick: now + PING_INTERVAL,
+            rest: Bytes::new(),
+            dialled: at.dialled,
+            pulse,
+            tick: now + pulse.interval,
+            next_ping: now + PING_INTERVAL,
             ping_sent: None,
             pong_owed: false,
             busy: true,
@@ -184,12 +218,23 @@ impl Open {
             if out.len() >= target {
                 break true;
             }
+            if !self.rest.is_empty() {
+                let room = self.rest.len().min(target - out.len());
+                let piece = self.rest.split_to(room);
+                self.session.append(&piece, out);
+                continue;
+            }
             let Some(message) = self.batch.pop_front() else {
                 if link.queued() > 0 && link.take(&mut self.batch, BATCH, BATCH_BYTES) {
                     continue;
                 }
                 break false;
             };
+            if message.len() > target && self.session.begin(&message, out) {
+                self.rest = message.payload;
+                messages += 1;
+                continue;
+            }
             if !out.is_empty() && message.len() > target {
                 // Sealed when what is before it has left: the buffer need not hold both.
                 self.batch.push_front(message);
@@ -198,6 +243,7 @@ impl Open {
             self.session.write_parts(message.code, message.head.as_deref(), &message.payload, out);
             messages += 1;
         };
+        self.session.flush(out);
         if messages > 0 {
             self.busy = true;
             link.traffic().messages_out.fetch_add(messages, Relaxed);
@@ -206,6 +252,9 @@ impl Open {
     }
 
     pub(super) fn ping(&mut self, now: Instant, pending: &mut BytesMut) {
+        if self.session.peer_kind() != PeerKind::Own {
+            return;
+        }
         self.session.write(code::PING, EMPTY_LIST, pending);
         self.ping_sent = Some(now);
     }
@@ -223,8 +272,10 @@ impl Open {
         if now < self.tick {
             return;
         }
-        self.tick = now + PING_INTERVAL;
-        if self.dialled {
+        self.tick = now + self.pulse.interval;
+        self.session.heartbeat(pending);
+        if self.dialled && now >= self.next_ping {
+            self.next_ping = now + PING_INTERVAL;
             self.ping(now, pending);
         }
         if !self.busy {

@@ -1,6 +1,6 @@
 //! When a connection is to be woken, and what has become of it by then.
 
-use super::{CloseCause, Connection, IDLE_TIMEOUT, Stage, WRITE_TIMEOUT};
+use super::{CloseCause, Connection, Stage, WRITE_TIMEOUT};
 use crate::time::{Instant, earliest};
 
 impl Connection {
@@ -11,7 +11,7 @@ impl Connection {
             Stage::Open(open) => {
                 let deadline = (!open.established).then_some(self.deadline);
                 // While reading is paused by us, silence is not the peer's fault.
-                let idle = (!self.orders.paused).then(|| self.last_received + IDLE_TIMEOUT);
+                let idle = (!self.orders.paused).then(|| self.last_received + open.pulse.idle);
                 let write = (self.unwritten > 0).then(|| self.written_at + WRITE_TIMEOUT);
                 earliest(earliest(deadline, idle), earliest(write, open.next_tick()))
             }
@@ -29,8 +29,9 @@ impl Connection {
                 if !open.established && now >= self.deadline {
                     return self.close(CloseCause::HandshakeTimeout, now);
                 }
-                if !self.orders.paused && now >= self.last_received + IDLE_TIMEOUT {
-                    return self.close(CloseCause::IdleTimeout, now);
+                if !self.orders.paused && now >= self.last_received + open.pulse.idle {
+                    let silent = open.pulse.idle;
+                    return self.close(CloseCause::IdleTimeout(silent), now);
                 }
                 if self.unwritten > 0 && now >= self.written_at + WRITE_TIMEOUT {
                     return self.close(CloseCause::SlowReader, now);

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_connection_goes_through_its_stages_in_order() {
-    for kind in BOTH {
+    for kind in ALL {
         let (pair, recorders) = Pair::established(kind);
         for side in &pair.sides {
             assert_eq!(side.story(), "AGE");
@@ -40,7 +40,7 @@ fn two_round_trips_are_enough() {
 
 #[test]
 fn messages_of_every_size_arrive_both_ways_in_order() {
-    for kind in BOTH {
+    for kind in ALL {
         let (mut pair, recorders) = Pair::established(kind);
         let sizes = [0, 1, 15, 16, 17, 500, 5_000, 70_000, 1 << 20, MAX_PAYLOAD];
         for from in [DIALLER, ACCEPTOR] {
@@ -77,7 +77,7 @@ fn what_no_session_carries_is_refused_at_once() {
 
 #[test]
 fn byte_by_byte_everything_arrives() {
-    for kind in BOTH {
+    for kind in ALL {
         let recorders = [Recorder::default(), Recorder::default()];
         let mut pair = Pair::new(
             kind,
@@ -95,7 +95,7 @@ fn byte_by_byte_everything_arrives() {
 /// A message that is queued in `new_peer` arrives although the other side is not open yet.
 #[test]
 fn messages_may_be_sent_from_the_first_moment() {
-    for kind in BOTH {
+    for kind in ALL {
         let eager = Recorder::default().on_peer(|peer| peer.send(1, payload(10)).unwrap());
         let recorders = [eager.clone(), Recorder::default()];
         let mut pair = Pair::new(
@@ -128,7 +128,7 @@ fn an_answer_from_inside_a_handler_leaves_in_the_same_round() {
 
 #[test]
 fn a_connection_is_not_greeted_before_it_is_admitted() {
-    for kind in BOTH {
+    for kind in ALL {
         let recorders = [Recorder::default(), Recorder::default()];
         let mut pair = Pair::new(
             kind,
