@@ -186,9 +186,9 @@ def mesh_cases(report):
     program = programs[0]
     checks = {
         "vectors": lambda: crosscheck.vectors(program),
-        "ours read there": lambda: crosscheck.ours_read_there(program, 4000, 1),
+        "ours read there": lambda: crosscheck.ours_read_there(program, 6000, 1),
         "theirs read here": lambda: crosscheck.theirs_read_here(program, 2000, 2),
-        "damaged ones": lambda: crosscheck.damaged(program, 8000, 3),
+        "damaged ones": lambda: crosscheck.damaged(program, 24000, 3),
         "zstd": zstd_was_there,
     }
     for name, check in checks.items():

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use chainmesh_examples::echo::{self, MAX_LINE, Seen};
+use chainmesh_net::certificate::{Authority, ValidityPeriod};
+use chainmesh_net::tls::{Credentials, TlsMaterial, Trust, Versions};
 use chainmesh_net::{
-    DisconnectReason, Enode, NodeKey, P2pConfig, P2pHandle, PeerContext, SessionKind,
+    DisconnectReason, Enode, NodeKey, P2pConfig, P2pHandle, PeerContext, SessionKind, TlsConfig,
 };
 use tokio::sync::mpsc;
 
@@ -22,9 +24,24 @@ async fn node(
     config.listen_address = [127, 0, 0, 1].into();
     config.listen_port = 0;
     config.session = kind;
+    if kind == SessionKind::Tls {
+        config.tls = Some(certificates(number));
+    }
     config.boot_nodes.extend(boot);
     config.modules.push(module);
     (chainmesh_net::start(config).await.unwrap(), seen)
+}
+
+/// A certificate of the consortium's CA, which in life is made by `chainmesh ca`.
+fn certificates(number: u8) -> TlsConfig {
+    // 2020 to 2100.
+    let validity = ValidityPeriod { not_before: 1_577_836_800, not_after: 4_102_444_800 };
+    let [ca_key, key] = [200, number].map(|number| NodeKey::from_entropy([number; 32]));
+    let ca = Authority::create("consortium", ca_key, validity, [1; 16]).unwrap();
+    let certificate = ca.issue_node("node", key.public_key(), validity, [number; 16]).unwrap();
+    let credentials = Credentials::of_node(vec![certificate], &key).unwrap();
+    let trust = Trust::new(&[ca.certificate().clone()]).unwrap();
+    TlsConfig { material: TlsMaterial::new(credentials, trust), versions: Versions::Both }
 }
 
 async fn next(seen: &mut mpsc::Receiver<Seen>) -> Seen {
@@ -63,6 +80,11 @@ async fn speaks(kind: SessionKind) {
 #[tokio::test]
 async fn over_rlpx() {
     speaks(SessionKind::Rlpx).await;
+}
+
+#[tokio::test]
+async fn over_tls() {
+    speaks(SessionKind::Tls).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! here, its line in [`TARGETS`], a file in `fuzz_targets/`, its `[[bin]]` in `Cargo.toml`, and a first
 //! input in `corpus/<name>/` (`examples/seeds.rs` writes some). An input that once broke a decoder stays in the corpus, named after it.
 
+mod amop;
 mod chain;
 mod cursor;
 mod eth;
@@ -14,9 +15,11 @@ mod peers;
 mod session;
 mod sync;
 mod text;
+mod tls;
 
 use chainmesh_identity::PeerId;
 
+pub use amop::{amop_channel, amop_node, amop_ws};
 pub use chain::{chain_file, genesis_json};
 pub use eth::{eth_message, eth_peer};
 pub use ipc::ipc_framing;
@@ -25,12 +28,16 @@ pub use peers::peers_ops;
 pub use session::{frames, handshake, session_pair, snappy};
 pub use sync::sync_ops;
 pub use text::{disconnect, enode, hello, record};
+pub use tls::{tls_handshake, tls_stream};
 
 /// A target: returns if the decoder kept its promise on these bytes, panics if not.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its program and of its folder in `corpus/`.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("amop_channel", amop_channel),
+    ("amop_node", amop_node),
+    ("amop_ws", amop_ws),
     ("chain_file", chain_file),
     ("disconnect", disconnect),
     ("enode", enode),
@@ -51,6 +58,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("session_pair", session_pair),
     ("snappy", snappy),
     ("sync_ops", sync_ops),
+    ("tls_handshake", tls_handshake),
+    ("tls_stream", tls_stream),
 ];
 
 /// `PeerId` from hex text and from raw bytes.

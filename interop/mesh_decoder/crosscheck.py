@@ -1,4 +1,5 @@
-"""Two implementations of the mesh packets against each other: `decoder.py` and our Rust code.
+"""Two implementations of the mesh packets and of AMOP against each other: `decoder.py` and `amop.py`, and our
+Rust code.
 
 Ours is reached through the example program `mesh_vectors` of chainmesh-wire, which says what it writes and
 how it understands what it is given. Each check returns a note, or raises `Disagreement`. The same seed makes
@@ -11,7 +12,11 @@ import random
 import shutil
 import subprocess
 
-from mesh_decoder.decoder import DECODERS, ENCODERS, Malformed
+from mesh_decoder import amop, decoder
+from mesh_decoder.decoder import Malformed
+
+DECODERS = decoder.DECODERS | amop.DECODERS
+ENCODERS = decoder.ENCODERS | amop.ENCODERS
 
 VECTORS = pathlib.Path(__file__).resolve().parent / "vectors.txt"
 
@@ -124,6 +129,8 @@ def made_here(count, seed):
 
 
 def damage(dice, line):
+    if line["kind"] in amop.JSON_KINDS and dice.random() < 0.6:
+        return {"kind": line["kind"], "hex": amop.damage_json(dice, bytes.fromhex(line["hex"])).hex()}
     data = bytearray.fromhex(line["hex"])
     what = dice.choice(["cut", "change", "change", "insert", "remove"])
     at = dice.randrange(len(data)) if data else 0
@@ -136,7 +143,7 @@ def damage(dice, line):
     else:
         data.insert(at, dice.randrange(256))
     # A length that is made right lets the damage reach what comes after it.
-    if line["kind"] in ("packet", "rc2") and len(data) >= 4 and dice.random() < 0.7:
+    if line["kind"] in ("packet", "rc2", "rc1", "channel") and len(data) >= 4 and dice.random() < 0.7:
         data[:4] = len(data).to_bytes(4, "big")
     return {"kind": line["kind"], "hex": data.hex()}
 
@@ -216,4 +223,4 @@ MAKERS = {
     "packet": make_packet, "front": make_front, "protocol_info": make_protocol_info,
     "node_status": make_node_status, "router_table": make_router_table, "rc2": make_rc2,
     "topics": make_topics, "zstd": make_zstd,
-}
+} | amop.MAKERS

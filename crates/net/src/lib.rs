@@ -94,8 +94,8 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
 pub use bytes::Bytes;
-pub use chainmesh_identity::tls;
 pub use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
+pub use chainmesh_identity::{certificate, tls};
 pub use chainmesh_proto::eth::handler::{EthHandler, PeerHead};
 pub use chainmesh_proto::eth::sync::{BlockSyncManager, SyncReport, SyncState};
 pub use chainmesh_proto::module::{

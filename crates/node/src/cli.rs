@@ -5,6 +5,7 @@
 
 pub(crate) mod ca;
 mod devnet;
+mod doctor;
 mod export;
 mod import;
 mod key;
@@ -63,6 +64,8 @@ enum Command {
     Listen(listen::ListenArgs),
     #[command(subcommand)]
     Ca(ca::CaCommand),
+    #[command(subcommand)]
+    Doctor(Box<doctor::DoctorCommand>),
 }
 
 /// Carries out the command line of this process.
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Send(args) => send::run(args),
         Command::Listen(args) => listen::run(args),
         Command::Ca(command) => ca::run(&command),
+        Command::Doctor(command) => doctor::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

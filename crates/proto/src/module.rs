@@ -103,7 +103,7 @@ pub struct PeerContext {
     pub(crate) offset: u64,
     pub(crate) count: u32,
     pub(crate) kind: PeerKind,
-    pub(crate) identity: Option<CertificateIdentity>,
+    pub(crate) identity: Option<Arc<CertificateIdentity>>,
     pub(crate) link: Arc<Link>,
 }
 
@@ -117,7 +117,7 @@ impl PeerContext {
     /// Who the peer is, in the forms that certificates and FISCO BCOS have for it.
     #[must_use]
     pub fn identity(&self) -> CertificateIdentity {
-        self.identity.clone().unwrap_or_else(|| self.id.into())
+        self.identity.as_deref().cloned().unwrap_or_else(|| self.id.into())
     }
 
     /// What sort of node the peer is.

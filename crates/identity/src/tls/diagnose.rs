@@ -73,7 +73,11 @@ pub(super) fn reason(
             RefusalReason::SelfSigned
         }
         Error::CaUsedAsEndEntity => RefusalReason::AuthorityAsNode,
-        Error::UnknownIssuer | Error::InvalidSignatureForPublicKey => {
+        // FISCO 2.x has the CA's certificate, of version 1, in node.crt: webpki stumbles over it when
+        // the CA is none of ours. The node's own version has been looked at above.
+        Error::UnknownIssuer
+        | Error::InvalidSignatureForPublicKey
+        | Error::UnsupportedCertVersion => {
             // What the last certificate of the chain names as its signer.
             let last = steps.last().map(|step| &step.inspected);
             let raw = last.map(|last| last.raw_issuer.as_slice()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Modules: messages of every size, both ways, over both kinds of session.
+//! Modules: messages of every size, both ways, over every kind of session.
 
 use chainmesh_net::{Bytes, SendError, SessionKind};
 
@@ -33,6 +33,11 @@ async fn round_trips(kind: SessionKind) {
 #[tokio::test]
 async fn messages_of_every_size_over_rlpx() {
     round_trips(SessionKind::Rlpx).await;
+}
+
+#[tokio::test]
+async fn messages_of_every_size_over_tls() {
+    round_trips(SessionKind::Tls).await;
 }
 
 #[tokio::test]

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chainmesh_net::certificate::{Authority, ValidityPeriod};
+use chainmesh_net::tls::{Credentials, TlsMaterial, Trust, Versions};
 use chainmesh_net::{
     Bytes, Capability, Module, ModuleError, NodeKey, P2pConfig, P2pEvent, P2pHandle, PeerContext,
-    PeerHandler, PeerId, TopicHandler,
+    PeerHandler, PeerId, TlsConfig, TopicHandler,
 };
 use tokio::sync::{broadcast, mpsc};
 
@@ -73,7 +75,41 @@ pub(crate) fn config(number: u8) -> P2pConfig {
     let mut config = P2pConfig::new(key(number), 1, Default::default());
     config.listen_address = [127, 0, 0, 1].into();
     config.listen_port = 0;
+    config.tls = Some(tls(number, &Chain::new("test-chain", 200)));
     config
+}
+
+/// A chain CA that believes itself, and what it has issued.
+pub(crate) struct Chain {
+    pub(crate) authority: Authority,
+}
+
+impl Chain {
+    pub(crate) fn new(name: &str, number: u8) -> Self {
+        Self { authority: Authority::create(name, key(number), VALID, [number; 16]).unwrap() }
+    }
+
+    pub(crate) fn trust(&self) -> Trust {
+        Trust::new(&[self.authority.certificate().clone()]).unwrap()
+    }
+
+    /// A certificate for the node of this number. The serial number tells renewed ones apart.
+    pub(crate) fn credentials(&self, number: u8, serial: u8) -> Credentials {
+        let key = key(number);
+        let certificate =
+            self.authority.issue_node("node", key.public_key(), VALID, [serial; 16]).unwrap();
+        Credentials::of_node(vec![certificate], &key).unwrap()
+    }
+}
+
+/// 2020 to 2100.
+pub(crate) const VALID: ValidityPeriod =
+    ValidityPeriod { not_before: 1_577_836_800, not_after: 4_102_444_800 };
+
+/// Certificates for the node of this number.
+pub(crate) fn tls(number: u8, chain: &Chain) -> TlsConfig {
+    let material = TlsMaterial::new(chain.credentials(number, number), chain.trust());
+    TlsConfig { material, versions: Versions::Both }
 }
 
 /// A node with the echo module.

@@ -2,6 +2,7 @@
 
 mod ca;
 mod devnet;
+mod doctor;
 mod files;
 mod ipc;
 mod key;

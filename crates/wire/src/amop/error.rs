@@ -59,6 +59,14 @@ pub enum AmopError {
         /// Where, in bytes of the line, counted from 1.
         column: usize,
     },
+    /// The versions an SDK speaks and those we speak have none in common.
+    #[error("versions {min} to {max}: none of them is spoken here")]
+    NoCommonVersion {
+        /// Its lowest version.
+        min: i32,
+        /// Its highest version.
+        max: i32,
+    },
     /// A field has a value that the protocol excludes.
     #[error("{0}")]
     Invalid(&'static str),

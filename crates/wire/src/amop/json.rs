@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-use super::{AmopError, JsonFault, MAX_TOPIC, MAX_TOPICS};
+use super::{AmopError, JsonFault, MAX_TOPICS};
 use crate::mesh::EncodeError;
 
 /// Writes one object or array without blanks. Object keys are the caller's business: `FastWriter`
@@ -71,7 +71,22 @@ impl Writer {
     }
 }
 
-/// Reads a whole body. Fields that are not known are passed over.
+/// Reads a body that is one object. Fields that are not known are passed over.
+pub(super) fn read_object<T: DeserializeOwned>(
+    what: &'static str,
+    body: &[u8],
+) -> Result<T, AmopError> {
+    // serde would take an array for the fields in their order.
+    let first = body.iter().position(|byte| !b" \t\n\r".contains(byte)).unwrap_or(0);
+    if let Some((before, [b'[', ..])) = body.split_at_checked(first) {
+        let newlines = before.iter().filter(|byte| **byte == b'\n').count();
+        let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+        return Err(AmopError::Json { what, fault: JsonFault::Shape, line: newlines + 1, column });
+    }
+    read(what, body)
+}
+
+/// Reads a whole body.
 pub(super) fn read<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Result<T, AmopError> {
     let text = core::str::from_utf8(body).map_err(|_| AmopError::NotText(what))?;
     serde_json::from_str(text).map_err(|error| {
@@ -93,7 +108,7 @@ pub(super) struct Topics {
 }
 
 impl Topics {
-    /// The list, if it is within the limits.
+    /// The list, if it is within the limits; `most` bytes for each topic.
     pub(super) fn checked(self, most: usize) -> Result<Vec<String>, AmopError> {
         if self.count > MAX_TOPICS {
             let (count, limit) = (self.count, MAX_TOPICS);
@@ -135,15 +150,15 @@ impl<'de> Deserialize<'de> for Topics {
     }
 }
 
-/// A list that may be sent.
-pub(super) fn sendable(topics: &[String]) -> Result<&[String], EncodeError> {
+/// A list that may be sent, of topics of at most `most` bytes.
+pub(super) fn sendable(topics: &[String], most: usize) -> Result<&[String], EncodeError> {
     if topics.len() > MAX_TOPICS {
         let (count, limit) = (topics.len(), MAX_TOPICS);
         return Err(EncodeError::TooMany { what: "topics", count, limit });
     }
     match topics.iter().map(String::len).max() {
-        Some(size) if size > MAX_TOPIC => {
-            Err(EncodeError::TooLarge { what: "topic", size, limit: MAX_TOPIC })
+        Some(size) if size > most => {
+            Err(EncodeError::TooLarge { what: "topic", size, limit: most })
         }
         _ => Ok(topics),
     }

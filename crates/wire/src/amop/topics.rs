@@ -33,7 +33,7 @@ impl TopicList {
     /// When there are more topics, or longer ones, than a list may have.
     pub fn to_json(&self) -> Result<Bytes, EncodeError> {
         let writer = Writer::default().raw("{\"topicItems\":");
-        let writer = writer.strings(json::sendable(&self.topics)?);
+        let writer = writer.strings(json::sendable(&self.topics, MAX_TOPIC)?);
         Ok(writer.raw(",\"topicSeq\":").number(self.seq).raw("}").finish_line())
     }
 
@@ -43,7 +43,7 @@ impl TopicList {
     /// When it is not that JSON, or beyond the limits. No more than
     /// [`MAX_TOPICS`](super::MAX_TOPICS) topics are ever in memory.
     pub fn from_json(body: &[u8]) -> Result<Self, AmopError> {
-        let json: Json = json::read("topic list", body)?;
+        let json: Json = json::read_object("topic list", body)?;
         let topics = json.topics.unwrap_or_default().checked(MAX_TOPIC)?;
         Ok(Self { topics, seq: json.seq })
     }

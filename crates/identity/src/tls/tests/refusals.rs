@@ -199,6 +199,14 @@ fn a_ca_of_the_same_name_with_another_key_is_told_apart() {
 }
 
 #[test]
+fn an_unknown_ca_of_version_1_in_the_file_of_a_node_is_an_unknown_ca() {
+    let (_, peer) = lab::fisco2(20);
+    let error = refused(&strict(), peer);
+    let authority = "CN=chain,O=fisco-bcos,OU=chain".to_owned();
+    assert_eq!(error.reason, RefusalReason::UnknownAuthority { authority, same_name: false });
+}
+
+#[test]
 fn an_expired_ca_vouches_for_nobody() {
     let validity = ValidityPeriod { not_before: NOW - 9 * DAY, not_after: NOW - DAY };
     let old = crate::certificate::Authority::create("old", lab::node_key(50), validity, [1; 16]);

@@ -84,6 +84,7 @@ impl Open {
         shared: Vec<SharedModule>,
         now: Instant,
     ) -> Self {
+        let identity = session.identity().map(Arc::new);
         let active = |SharedModule { module, offset }: SharedModule| {
             let count = module.message_count;
             let context = PeerContext {
@@ -94,7 +95,7 @@ impl Open {
                 offset,
                 count,
                 kind: session.peer_kind(),
-                identity: session.identity(),
+                identity: identity.clone(),
                 link: Arc::clone(at.link),
             };
             ActiveModule {

@@ -1,13 +1,10 @@
 //! Between 3.x nodes: vectors of the wire facts (section 9 there), limits, properties.
 
 use bytes::{Bytes, BytesMut};
-use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::{
-    AmopError, AmopKind, AmopMessage, AmopRequest, JsonFault, MAX_TOPIC, MAX_TOPICS, TopicList,
-};
-use super::hex;
+use super::super::{AmopKind, AmopMessage, AmopRequest, MAX_TOPIC, TopicList};
+use super::{bytes, hex};
 use crate::mesh::{EncodeError, ErrorCode, Ext, P2pId, Packet, PacketType, Route, Version};
 
 /// The message is written as the vector, and the vector read as the message.
@@ -145,80 +142,6 @@ fn topic_seq_is_digits_of_32_bits() {
 }
 
 #[test]
-fn topics_are_escaped_as_jsoncpp_escapes_them() {
-    let list = list(&["a/b\"\\\u{8}\u{c}\n\r\t\u{1}\u{7f}\u{80}中\u{ffff}😀"], 1);
-    let json = list.to_json().expect("one topic");
-    let expected = concat!(
-        r#"{"topicItems":["a/b\"\\\b\f\n\r\t\u0001"#,
-        "\u{7f}",
-        r#"\u0080\u4e2d\uffff\ud83d\ude00"],"topicSeq":1}"#,
-        "\n",
-    );
-    assert_eq!(core::str::from_utf8(&json), Ok(expected));
-    assert_eq!(TopicList::from_json(&json), Ok(list));
-}
-
-#[test]
-fn a_list_is_read_as_fisco_reads_it() {
-    let read = |json: &str| TopicList::from_json(json.as_bytes());
-    assert_eq!(read(r#"{"topicSeq":7}"#), Ok(list(&[], 7)));
-    assert_eq!(read(r#"{"topicItems":null,"topicSeq":7}"#), Ok(list(&[], 7)));
-    assert_eq!(
-        read(" { \"more\" : [{}] , \"topicSeq\":7,\"topicItems\":[ \"b\",\"a\",\"b\"]}\r\n"),
-        Ok(list(&["b", "a", "b"], 7))
-    );
-    let fault = |json: &str| match read(json) {
-        Err(AmopError::Json { what: "topic list", fault, .. }) => fault,
-        other => panic!("{json}: {other:?}"),
-    };
-    for (json, why) in [
-        ("", JsonFault::End),
-        (r#"{"topicSeq":7"#, JsonFault::End),
-        (r#"{"topicSeq":7}x"#, JsonFault::Syntax),
-        (r#"{"topicSeq":07}"#, JsonFault::Syntax),
-        (r#"{"topicItems":["\ud800"],"topicSeq":7}"#, JsonFault::Syntax),
-        ("{}", JsonFault::Shape),
-        ("[]", JsonFault::Shape),
-        (r#"{"topicSeq":-1}"#, JsonFault::Shape),
-        (r#"{"topicSeq":4294967296}"#, JsonFault::Shape),
-        (r#"{"topicSeq":"7"}"#, JsonFault::Shape),
-        (r#"{"topicSeq":7,"topicSeq":7}"#, JsonFault::Shape),
-        (r#"{"topicSeq":7,"topicItems":[1]}"#, JsonFault::Shape),
-        (r#"{"topicSeq":7,"topicItems":{}}"#, JsonFault::Shape),
-    ] {
-        assert_eq!(fault(json), why, "{json}");
-    }
-    assert_eq!(
-        TopicList::from_json(b"{\"topicSeq\":7,\"\xff\":0}"),
-        Err(AmopError::NotText("topic list"))
-    );
-}
-
-#[test]
-fn lists_at_the_limits_and_one_more() {
-    let many = |count| TopicList { topics: vec!["t".into(); count], seq: 1 };
-    let json = many(MAX_TOPICS).to_json().expect("at the limit");
-    assert_eq!(TopicList::from_json(&json), Ok(many(MAX_TOPICS)));
-    let (count, limit) = (MAX_TOPICS + 1, MAX_TOPICS);
-    let too_many = EncodeError::TooMany { what: "topics", count, limit };
-    assert_eq!(many(count).to_json(), Err(too_many));
-    let more =
-        [&json[..json.len() - r#"],"topicSeq":1}+"#.len()], br#","t"],"topicSeq":1}"#].concat();
-    let too_many = AmopError::TooMany { what: "topics", count, limit };
-    assert_eq!(TopicList::from_json(&more), Err(too_many));
-
-    let long = |size| TopicList { topics: vec!["a".into(), "t".repeat(size)], seq: 1 };
-    let json = long(MAX_TOPIC).to_json().expect("at the limit");
-    assert_eq!(TopicList::from_json(&json), Ok(long(MAX_TOPIC)));
-    let (size, limit) = (MAX_TOPIC + 1, MAX_TOPIC);
-    let too_large = EncodeError::TooLarge { what: "topic", size, limit };
-    assert_eq!(long(size).to_json(), Err(too_large));
-    let more = format!(r#"{{"topicSeq":1,"topicItems":["{}"]}}"#, "t".repeat(size));
-    let too_large = AmopError::TooLarge { what: "topic", size, limit };
-    assert_eq!(TopicList::from_json(more.as_bytes()), Err(too_large));
-}
-
-#[test]
 fn topic_of_a_request_at_the_limit_and_one_more() {
     let request = |size| AmopRequest::new(vec![b't'; size], Bytes::from_static(b"hi"));
     let whole = request(MAX_TOPIC).encode().expect("at the limit");
@@ -254,14 +177,6 @@ fn cut_anywhere() {
         let read = AmopMessage::decode(whole.slice(..end));
         assert_eq!(read.is_ok(), end >= super::super::AMOP_HEADER, "cut at {end}");
     }
-    let whole = list(&["a", "中"], 3).to_json().expect("two topics");
-    for end in 0..whole.len() - 1 {
-        assert!(TopicList::from_json(&whole[..end]).is_err(), "cut at {end}");
-    }
-}
-
-fn bytes(most: usize) -> impl Strategy<Value = Bytes> {
-    vec(any::<u8>(), 0..=most).prop_map(Bytes::from)
 }
 
 proptest! {
@@ -285,33 +200,13 @@ proptest! {
     }
 
     #[test]
-    fn lists_round_trip(topics in vec(any::<String>(), 0..20), seq: u32) {
-        let list = TopicList { topics, seq };
-        let json = list.to_json().expect("few");
-        prop_assert!(json.is_ascii() && json.last() == Some(&b'\n'), "jsoncpp ends with a newline");
-        // A JSON library that knows nothing of ours reads the same.
-        let value: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
-        prop_assert_eq!(&value["topicItems"], &serde_json::json!(list.topics));
-        prop_assert_eq!(TopicList::from_json(&json), Ok(list));
-    }
-
-    #[test]
     fn nothing_panics(input in bytes(100)) {
         if let Ok(message) = AmopMessage::decode(input.clone()) {
             let _ = message.read_topic_seq();
             prop_assert_eq!(&message.encode(), &input);
         }
         if let Ok(request) = AmopRequest::decode(input.clone()) {
-            prop_assert_eq!(request.encode(), Ok(input.clone()));
-        }
-        let _ = TopicList::from_json(&input);
-    }
-
-    #[test]
-    fn nothing_panics_near_json(text in r#"(\{|\[|\]|\}|"topicSeq":|"topicItems":|,|"[^"]{0,3}"|[0-9.e-]{1,4}|null){0,12}"#) {
-        if let Ok(list) = TopicList::from_json(text.as_bytes()) {
-            let json = list.to_json().expect("as few as were read");
-            prop_assert_eq!(TopicList::from_json(&json), Ok(list));
+            prop_assert_eq!(request.encode(), Ok(input));
         }
     }
 }

@@ -119,7 +119,16 @@ impl Rc2Packet {
     /// # Errors
     /// When the whole packet is larger than [`MAX_RC2_PACKET`].
     pub fn encode_head(&self, out: &mut BytesMut) -> Result<(), EncodeError> {
-        let size = self.encoded_len();
+        self.encode_head_of(self.payload.len(), out)
+    }
+
+    /// Writes the header for a payload of so many bytes that comes in pieces.
+    pub(crate) fn encode_head_of(
+        &self,
+        payload: usize,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        let size = RC2_HEADER + payload;
         let length = u32::try_from(size).ok().filter(|_| size <= MAX_RC2_PACKET);
         let too_large = EncodeError::TooLarge { what: "packet", size, limit: MAX_RC2_PACKET };
         out.put_u32(length.ok_or(too_large)?);

@@ -239,3 +239,58 @@ fn a_packet_of_another_protocol_is_no_topic_message() {
     assert_eq!(message(ProtocolId::TOPIC, 3), Ok(None), "a list is an answer");
     assert_eq!(message(ProtocolId::TOPIC.opposite(), 1), Ok(None), "a number is none");
 }
+
+fn rc1(packet: &Rc2Packet) -> Result<Bytes, EncodeError> {
+    let mut out = BytesMut::new();
+    packet.encode_rc1_head(&mut out)?;
+    out.extend_from_slice(&packet.payload);
+    Ok(out.freeze())
+}
+
+#[test]
+fn rc1_send_topic_seq() {
+    let packet = TopicMessage::SendTopicSeq(0).to_packet(0).unwrap();
+    let vector = "0000000d000200010000000030";
+    assert_eq!(rc1(&packet), Ok(hex(vector)));
+    assert_eq!(Rc2Packet::decode_rc1(hex(vector)), Ok(packet));
+}
+
+#[test]
+fn rc1_protocol_ids_have_8_bits_of_group_and_module() {
+    let packet = |number| Rc2Packet::new(ProtocolId(number), 0, 1, Bytes::new());
+    for (number, word) in
+        [(0x0001_0008, 0x0108), (-0x0001_0008, -0x0108i16), (0x007f_00ff, i16::MAX), (0, 0)]
+    {
+        let bytes = rc1(&packet(number)).unwrap();
+        assert_eq!(bytes[4..6], word.to_be_bytes());
+        assert_eq!(Rc2Packet::decode_rc1(bytes), Ok(packet(number)));
+    }
+    for number in [0x0080_0001, 0x0001_0100, i32::MAX, -0x0080_0001] {
+        assert!(rc1(&packet(number)).is_err(), "{number:#x}");
+    }
+    let packed = Rc2Packet { version: COMPRESSED, ..packet(1) };
+    assert!(rc1(&packed).is_err());
+}
+
+#[test]
+fn rc1_every_protocol_id_is_read_and_written_again() {
+    for word in i16::MIN..=i16::MAX {
+        let mut bytes = hex("0000000c0000000100000007").to_vec();
+        bytes[4..6].copy_from_slice(&word.to_be_bytes());
+        let bytes = Bytes::from(bytes);
+        let packet = Rc2Packet::decode_rc1(bytes.clone()).unwrap();
+        assert_eq!(packet.is_response(), word <= 0, "{word}");
+        assert_eq!(rc1(&packet), Ok(bytes), "{word}");
+    }
+}
+
+#[test]
+fn rc1_cut_anywhere_or_lengthened() {
+    let whole = hex("0000000d000200010000000030");
+    for end in 0..whole.len() {
+        assert!(Rc2Packet::decode_rc1(whole.slice(..end)).is_err(), "cut at {end}");
+    }
+    let longer = [whole.as_ref(), b"0"].concat();
+    assert!(Rc2Packet::decode_rc1(longer.into()).is_err());
+    assert!(Rc2Packet::decode_rc1(hex("0000000b00020001000000")).is_err());
+}

@@ -1,11 +1,13 @@
-//! Speaks with the second implementation of the mesh packets, `interop/mesh_decoder`.
+//! Speaks with the second implementation of the mesh packets and of AMOP, `interop/mesh_decoder`.
 //!
 //!     mesh_vectors make [COUNT [SEED]]   prints packets and messages, one JSON object a line:
 //!                                        {"kind": …, "hex": …, "value": …}
 //!     mesh_vectors read                  reads {"kind": …, "hex": …} from standard input and answers
 //!                                        each line with {"value": …, "again": hex} or {"error": …}
 //!
-//! Values are plain objects; byte strings in them are lower-case hex.
+//! Values are plain objects; byte strings in them are lower-case hex, texts out of JSON are texts.
+
+mod amop;
 
 use std::io::{BufRead, Write};
 
@@ -44,7 +46,7 @@ fn make(count: u64, seed: u64) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     let mut draw = Draw(seed);
     for round in 0..count {
-        let said = match round % 8 {
+        let said = match round % 12 {
             0 | 1 => Said::packet(&draw.packet())?,
             2 => Said::front(&draw.front())?,
             3 => Said::protocol_info(draw.protocol_info()),
@@ -54,7 +56,8 @@ fn make(count: u64, seed: u64) -> Result<(), Failure> {
                 0 => Said::rc2(&draw.rc2())?,
                 _ => Said::topics(draw.below(1 << 32), draw.topics())?,
             },
-            _ => Said::zstd(draw.compressible())?,
+            7 => Said::zstd(draw.compressible())?,
+            _ => amop::said(&mut draw)?,
         };
         writeln!(out, "{}", said.line())?;
     }
@@ -93,7 +96,7 @@ fn understand(kind: &str, bytes: Bytes) -> Result<Said, Failure> {
             }
         }
         "zstd" => Said::zstd(decompress(&bytes, MAX_UNPACKED)?),
-        other => Err(format!("unknown kind {other:?}").into()),
+        _ => amop::understand(kind, bytes),
     }
 }
 
