@@ -5,6 +5,7 @@
 //! [`Process`] is dropped.
 
 mod log;
+mod mesh;
 mod rpc;
 mod usage;
 
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+pub use mesh::{CertificateView, Listener, MemberView, MeshView, ReceivedView, SentView, hex};
 pub use rpc::{CallError, ConnectedPeer, Head, WantedPeer};
 pub use usage::Usage;
 

@@ -76,3 +76,9 @@ fn a_line_is_half_open(transport: Transport) {
 fn row_15_a_half_open_line_is_noticed_over_rlpx() {
     a_line_is_half_open(Transport::Rlpx);
 }
+
+#[test]
+#[ignore = "45 s of silence"]
+fn row_15_a_half_open_line_is_noticed_over_tls() {
+    a_line_is_half_open(Transport::Consortium);
+}
