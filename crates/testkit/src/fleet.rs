@@ -14,7 +14,7 @@ use std::time::Duration;
 use chainmesh_identity::PeerId;
 use tempfile::TempDir;
 
-pub use build::{FleetBuilder, Transport};
+pub use build::{FleetBuilder, NodeName, Transport};
 
 use crate::certs::{Consortium, NodeFiles};
 use crate::process::{ConnectedPeer, Process, WantedPeer};
@@ -112,6 +112,11 @@ impl Fleet {
         found.unwrap_or_else(|| panic!("no proxy between {one} and {other}"))
     }
 
+    /// All proxies.
+    pub fn proxies(&self) -> impl Iterator<Item = &Proxy> {
+        self.proxies.values()
+    }
+
     /// Starts all nodes that do not run, at once, and waits until each answers.
     ///
     /// # Panics
@@ -125,6 +130,26 @@ impl Fleet {
         for member in started {
             member.process.ready();
         }
+    }
+
+    /// Another node of a fleet over TLS, with these certificate files, that is told of these nodes.
+    /// It does not run yet, and nobody is told of it.
+    ///
+    /// # Panics
+    /// When its files cannot be made.
+    #[must_use]
+    pub fn outsider(&self, files: &NodeFiles, known: &[usize]) -> Member {
+        let known = known.iter().map(|at| NodeName::Address(self.nodes[*at].address));
+        self.outsider_who_knows(files, &known.collect::<Vec<_>>())
+    }
+
+    /// The same, told of these nodes.
+    ///
+    /// # Panics
+    /// When its files cannot be made.
+    #[must_use]
+    pub fn outsider_who_knows(&self, files: &NodeFiles, known: &[NodeName]) -> Member {
+        build::outsider(self, files, known)
     }
 
     /// All links that exist between nodes that run, the smaller number first.

@@ -266,6 +266,12 @@ impl Process {
         log::read(&self.log_path())
     }
 
+    /// The lines of its log that have each of these words in them.
+    #[must_use]
+    pub fn logged(&self, words: &[&str]) -> Vec<String> {
+        log::lines_with(&self.log(), words)
+    }
+
     fn log_path(&self) -> PathBuf {
         self.setup.data_dir.with_extension("log")
     }

@@ -52,6 +52,25 @@ impl Row {
         self.record(what, seconds(measured), format!("<= {}", seconds(limit)), good);
     }
 
+    /// A time that must not be shorter.
+    ///
+    /// # Panics
+    /// When it is.
+    #[track_caller]
+    pub fn at_least(&self, what: &str, measured: Duration, limit: Duration) {
+        let good = measured >= limit;
+        self.record(what, seconds(measured), format!(">= {}", seconds(limit)), good);
+    }
+
+    /// A count that may not exceed a limit.
+    ///
+    /// # Panics
+    /// When it does.
+    #[track_caller]
+    pub fn number_at_most(&self, what: &str, measured: usize, limit: usize) {
+        self.record(what, measured.to_string(), format!("<= {limit}"), measured <= limit);
+    }
+
     /// A time that must lie between two limits.
     ///
     /// # Panics

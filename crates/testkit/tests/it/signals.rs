@@ -19,16 +19,8 @@ fn a_node_is_asked_to_end(transport: Transport) {
     row.below("exit", began.elapsed(), Duration::from_secs(5));
     row.equals("exit code", status.code().unwrap_or(-1), 0);
     // What is dialled by its address has no history of what came to us: the log has.
-    let told = |peer: &Member| {
-        let log = peer.process.log();
-        let mut lines = log.lines();
-        lines.any(|line| {
-            line.contains("peer disconnected")
-                && line.contains(&id.short())
-                && line.contains(GOODBYE)
-                && line.contains("by=Peer")
-        })
-    };
+    let words = ["peer disconnected", &id.short(), GOODBYE, "by=Peer"];
+    let told = |peer: &Member| !peer.process.logged(&words).is_empty();
     let others = [0, 2, 3].map(|at| &fleet.nodes[at]);
     wait::until("it is gone", || others.iter().all(|peer| peer.connected_to(id).is_none()));
     let told = others.map(told);
