@@ -167,5 +167,8 @@ impl Drop for Listener<'_> {
 /// Bytes as the JSON-RPC methods want them.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold("0x".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let digits = digits.map(|digit| char::from(DIGITS[usize::from(digit)]));
+    "0x".chars().chain(digits).collect()
 }
