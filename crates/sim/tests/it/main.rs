@@ -3,6 +3,8 @@
 mod crowd;
 mod faults;
 mod mesh;
+mod mesh_faults;
+mod mesh_messages;
 mod mesh_routes;
 mod pair;
 mod simultaneous;
