@@ -3,7 +3,7 @@
 //! It ends with 0 when all went well, with 1 after a failure (one sentence on stderr), and with 2
 //! when it was called in a wrong way.
 
-mod ca;
+pub(crate) mod ca;
 mod devnet;
 mod doctor;
 mod export;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use chainmesh_identity::Enode;
 use chainmesh_identity::certificate::ShortId;
+use chainmesh_net::Escaped;
 use serde::{Deserialize, Deserializer};
 
 pub use address::{ListenAddress, NodeAddress, NodeAddressError};
@@ -166,14 +167,19 @@ impl ConfigFile {
     }
 }
 
+/// An error that names the value: of a list only the beginning is shown with its line.
+fn of_value<E: serde::de::Error>(value: &str, error: impl core::fmt::Display) -> E {
+    E::custom(format_args!("\"{}\": {error}", Escaped(value)))
+}
+
 fn enodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Enode>, D::Error> {
     let urls = Vec::<String>::deserialize(deserializer)?;
-    urls.iter().map(|url| url.parse().map_err(serde::de::Error::custom)).collect()
+    urls.iter().map(|url| url.parse().map_err(|error| of_value(url, error))).collect()
 }
 
 fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<ShortId>, D::Error> {
     let ids = Vec::<String>::deserialize(deserializer)?;
-    ids.iter().map(|id| id.parse().map_err(serde::de::Error::custom)).collect()
+    ids.iter().map(|id| id.parse().map_err(|error| of_value(id, error))).collect()
 }
 
 fn some_ids<'de, D: Deserializer<'de>>(

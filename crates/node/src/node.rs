@@ -147,9 +147,10 @@ impl Node {
                 return Err(error.into());
             }
         };
-        let head = chain.as_ref().map(|chain| chain.head());
-        let (number, hash) = (head.map(|head| head.number), head.map(|head| head.hash));
-        info!(%enode, head = ?number, ?hash, "node started");
+        match chain.as_ref().map(|chain| chain.head()) {
+            Some(head) => info!(%enode, head = head.number, hash = %head.hash, "node started"),
+            None => info!(%enode, "node started, without a chain"),
+        }
         let start = |(producer, chain): (_, &Arc<Chain>)| {
             Validator::start(Arc::clone(chain), net.clone(), producer)
         };
@@ -184,9 +185,10 @@ impl Node {
         drop(self.height);
         self.ipc.stop().await;
         self.net.shutdown().await;
-        let head = self.chain.as_ref().map(|chain| chain.head());
-        let (number, hash) = (head.map(|head| head.number), head.map(|head| head.hash));
-        info!(head = ?number, ?hash, "node stopped");
+        match self.chain.map(|chain| chain.head()) {
+            Some(head) => info!(head = head.number, hash = %head.hash, "node stopped"),
+            None => info!("node stopped"),
+        }
         drop(self.lock);
     }
 }

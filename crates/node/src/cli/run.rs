@@ -35,7 +35,8 @@ Examples:
   chainmesh run --data-dir ./node --genesis genesis.json
   chainmesh run --data-dir ./other --genesis genesis.json --port 30304 \\
       --bootnode enode://…@10.0.0.1:30303
-  chainmesh run --consortium --cert-dir ./n0 --data-dir ./n0/data --node 10.0.0.2:30300
+  chainmesh run --consortium --cert-dir ./n0 --data-dir ./data0 \\
+      --node 10.0.0.2:30300
   chainmesh run --config node.toml
 
 A configuration file has the same names, and a flag goes before it:

@@ -51,7 +51,8 @@ impl fmt::Display for NodeAddress {
 
 impl<'de> Deserialize<'de> for NodeAddress {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(|error| super::of_value(&text, error))
     }
 }
 

@@ -75,7 +75,7 @@ fn a_wrong_line_is_shown_with_what_to_do() {
         ("\ndata_dir = \"x\"", ["line 2", "`data_dir`", "did you mean `data-dir`?"]),
         ("[p2p]\nsession = \"tsl\"", ["line 2", "`tsl`", "expected `rlpx` or `tls`"]),
         ("[p2p]\nlisten = \"30300\"", ["line 2", "listen", "0.0.0.0:30300"]),
-        ("[p2p]\nnodes = [\n \"10.0.0.1\"]", ["line 3", "10.0.0.1:", "host:port"]),
+        ("[p2p]\nnodes = [\n \"10.0.0.1\"]", ["line 2", "\"10.0.0.1\": ", "host:port"]),
         ("[cert]\ndeny = [\"12\"]", ["line 2", "deny", "hex digits"]),
         ("[cert]\nca = \"ca.crt\"", ["line 2", "ca", "expected a sequence"]),
         ("[mesh]\nrole = \"boss\"", ["line 2", "`boss`", "`observer`"]),

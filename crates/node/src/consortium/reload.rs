@@ -99,22 +99,22 @@ pub enum Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids = |ids: usize| if ids == 1 { "1 ID".to_owned() } else { format!("{ids} IDs") };
         let count = |count: &Option<usize>| {
-            count.map_or_else(
-                || "everybody with a certificate".to_owned(),
-                |ids| format!("{ids} IDs"),
-            )
+            count.map_or_else(|| "everybody with a certificate".to_owned(), ids)
         };
         match self {
             Self::AuthorityAdded(name) => write!(f, "the CA {name} is trusted"),
             Self::AuthorityRemoved(name) => write!(f, "the CA {name} is not trusted any more"),
             Self::Revoked { before, now } => {
-                write!(f, "{now} certificates are revoked, {before} were before")
+                write!(f, "certificates that are revoked: {now}, before: {before}")
             }
             Self::Allowed { before, now } => {
-                write!(f, "{} may take part, before: {}", count(now), count(before))
+                write!(f, "allowed: {}, before: {}", count(now), count(before))
             }
-            Self::Denied { before, now } => write!(f, "{now} IDs are denied, {before} were before"),
+            Self::Denied { before, now } => {
+                write!(f, "denied: {}, before: {}", ids(*now), ids(*before))
+            }
             Self::Certificate { serial, not_after } => {
                 write!(f, "new certificate {serial}, valid to {}", Date(*not_after))
             }
@@ -155,8 +155,7 @@ pub struct Consortium {
     /// What is shown and what is trusted.
     pub material: Arc<TlsMaterial>,
     source: Membership,
-    files: CertificateFiles,
-    current: Current,
+    current: Looked,
 }
 
 /// Puts what is read again in the place of what is there.
@@ -165,8 +164,19 @@ pub struct Reloader {
     source: Membership,
     material: Arc<TlsMaterial>,
     net: P2pHandle,
-    current: Mutex<(Current, CertificateFiles)>,
+    current: Mutex<Looked>,
 }
+
+/// What was read last.
+#[derive(Debug)]
+struct Looked {
+    current: Current,
+    files: CertificateFiles,
+    /// How the files were when they were looked into last, whether that went well or not.
+    stamps: Stamps,
+}
+
+type Stamps = Vec<(PathBuf, FileStamp)>;
 
 impl Consortium {
     /// Reads everything for the first time. Reads the disk.
@@ -175,17 +185,18 @@ impl Consortium {
     /// See [`ReloadError`].
     pub fn load(source: Membership) -> Result<Self, ReloadError> {
         let said = source.read()?;
+        let stamps = stamps(&source, &said.files);
         let loaded = said.files.load()?;
         let files = said.files.clone();
-        let current = Current::new(said, &loaded);
+        let current = Looked { current: Current::new(said, &loaded), files, stamps };
         let material = TlsMaterial::new(loaded.credentials, loaded.trust);
-        Ok(Self { material, source, files, current })
+        Ok(Self { material, source, current })
     }
 
     /// The key of the certificate, if it is one of secp256k1. Reads the disk.
     #[must_use]
     pub fn node_key(&self) -> Option<NodeKey> {
-        let key = chainmesh_identity::certificate::files::read_key(&self.files.key).ok()?;
+        let key = chainmesh_identity::certificate::files::read_key(&self.current.files.key).ok()?;
         let name = self.material.credentials().identity().name();
         (key.peer_id() == name).then_some(key)
     }
@@ -193,7 +204,7 @@ impl Consortium {
     /// The nodes to connect to.
     #[must_use]
     pub const fn nodes(&self) -> &BTreeSet<NodeAddress> {
-        &self.current.nodes
+        &self.current.current.nodes
     }
 }
 
@@ -250,8 +261,8 @@ impl Reloader {
     /// Reloads what the node that has this handle was started with.
     #[must_use]
     pub fn new(consortium: Consortium, net: P2pHandle) -> Arc<Self> {
-        let Consortium { material, source, files, current } = consortium;
-        Arc::new(Self { source, material, net, current: Mutex::new((current, files)) })
+        let Consortium { material, source, current } = consortium;
+        Arc::new(Self { source, material, net, current: Mutex::new(current) })
     }
 
     /// Our certificate and our trust, as they are now.
@@ -266,16 +277,23 @@ impl Reloader {
     /// # Errors
     /// See [`ReloadError`]; nothing was changed then.
     pub async fn reload(&self) -> Result<ReloadReport, ReloadError> {
-        let mut current = self.current.lock().await;
-        let source = self.source.clone();
+        let mut looked = self.current.lock().await;
+        let (source, files) = (self.source.clone(), looked.files.clone());
         let read = move || {
-            let said = source.read()?;
-            let loaded = said.files.load()?;
-            Ok::<_, ReloadError>((said, loaded))
+            // Before the look inside: what changes meanwhile is seen at the next look.
+            let before = stamps(&source, &files);
+            let said = match source.read() {
+                Ok(said) => said,
+                Err(error) => return (before, Err(error.into())),
+            };
+            let stamps = stamps(&source, &said.files);
+            let loaded = said.files.load().map_err(ReloadError::from);
+            (stamps, loaded.map(|loaded| (said, loaded)))
         };
-        let read = tokio::task::spawn_blocking(read).await;
         // It does not panic; when it was not run, the node is ending.
-        let (said, loaded) = read.map_err(|_| NodeEnded)??;
+        let (stamps, read) = tokio::task::spawn_blocking(read).await.map_err(|_| NodeEnded)?;
+        looked.stamps = stamps;
+        let (said, loaded) = read?;
         let files = said.files.clone();
         let (old, new) = (self.material.credentials(), &loaded.credentials);
         if old.identity() != new.identity() {
@@ -286,7 +304,7 @@ impl Reloader {
             });
         }
         let next = Current::new(said, &loaded);
-        let changes = current.0.changes(&next, &loaded);
+        let changes = looked.current.changes(&next, &loaded);
         // Always both: a list can change without a difference that is told.
         self.material.set_credentials(loaded.credentials);
         self.material.set_trust(loaded.trust);
@@ -315,9 +333,9 @@ impl Reloader {
             }
         }
         if sessions_ended > 0 {
-            info!("reloaded: {sessions_ended} sessions ended, since their peers are refused now");
+            info!(sessions_ended, "reloaded: sessions ended, since their peers are refused now");
         }
-        *current = (next, files);
+        (looked.current, looked.files) = (next, files);
         Ok(ReloadReport { changes, sessions_ended })
     }
 
@@ -334,36 +352,26 @@ impl Reloader {
 
     /// Looks after the files until it is dropped.
     pub async fn watch(&self) {
-        let mut known = self.stamps().await;
-        let mut last = known.clone();
+        let mut last = Stamps::new();
         loop {
             tokio::time::sleep(WATCH_INTERVAL).await;
-            let now = self.stamps().await;
+            let (files, known) = {
+                let looked = self.current.lock().await;
+                (looked.files.clone(), looked.stamps.clone())
+            };
+            let source = self.source.clone();
+            let look = tokio::task::spawn_blocking(move || stamps(&source, &files)).await;
+            // It does not panic; when it was not run, the node is ending.
+            let Ok(now) = look else { return };
             if now != known && now == last {
-                // Before the look inside: what changes meanwhile is seen at the next look.
-                known.clone_from(&now);
                 self.reload_and_log("a file changed").await;
-                known = self.stamps_or(known).await;
             }
             last = now;
         }
     }
+}
 
-    /// The files may be others after a reload; a file that was known is known as it was.
-    async fn stamps_or(&self, known: Vec<(PathBuf, FileStamp)>) -> Vec<(PathBuf, FileStamp)> {
-        let mut now = self.stamps().await;
-        for (path, stamp) in &mut now {
-            if let Some((_, before)) = known.iter().find(|(known, _)| known == path) {
-                *stamp = *before;
-            }
-        }
-        now
-    }
-
-    async fn stamps(&self) -> Vec<(PathBuf, FileStamp)> {
-        let files = self.current.lock().await.1.clone();
-        let source = self.source.clone();
-        let look = move || files.stamps().into_iter().chain(source.stamp()).collect();
-        tokio::task::spawn_blocking(look).await.unwrap_or_default()
-    }
+/// How all files are now.
+fn stamps(source: &Membership, files: &CertificateFiles) -> Stamps {
+    files.stamps().into_iter().chain(source.stamp()).collect()
 }

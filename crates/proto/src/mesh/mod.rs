@@ -11,10 +11,13 @@
 //! | `router` | who can be reached, and over whom |
 //! | `forward` | how a packet is addressed, packed and passed on |
 //! | `status`, `topics`, `rc2` | what members tell of themselves |
-//! | `messages`, `pending` | messages of ours, until their end |
+//! | `messages`, `casts` | messages of ours to one, to all and to some |
+//! | `pending`, `attempts` | what becomes of them, until their end |
 //! | `receive`, `recent` | messages of others, once each |
 //! | `limits` | how much is too much |
 
+mod attempts;
+mod casts;
 mod config;
 mod forward;
 mod io;

@@ -1,7 +1,5 @@
 //! The read model: what RPC, metrics and `chainmesh mesh` show.
 
-use std::collections::BTreeSet;
-
 use chainmesh_identity::PeerId;
 use chainmesh_identity::certificate::ShortId;
 use chainmesh_wire::mesh::{NodeType, Version};
@@ -241,10 +239,17 @@ impl Mesh {
     }
 
     fn links(&self) -> Vec<(PeerId, PeerId)> {
-        let named = self.router.links().map(|(a, b)| {
+        // Each link is seen from many sides: names only for what is left of them.
+        let links = self.router.links().map(|(a, b)| (a.min(b), a.max(b)));
+        let mut links: Vec<_> = links.collect();
+        links.sort_unstable();
+        links.dedup();
+        let named = links.into_iter().map(|(a, b)| {
             let (a, b) = (self.name_or_own(&a), self.name_or_own(&b));
             (a.min(b), a.max(b))
         });
-        named.collect::<BTreeSet<_>>().into_iter().collect()
+        let mut named: Vec<_> = named.collect();
+        named.sort_unstable();
+        named
     }
 }
