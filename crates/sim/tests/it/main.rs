@@ -3,6 +3,7 @@
 mod crowd;
 mod faults;
 mod mesh;
+mod mesh_bounds;
 mod mesh_faults;
 mod mesh_messages;
 mod mesh_routes;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use chainmesh_proto::mesh::{MessageId, Outcome, SendFailure};
+use chainmesh_proto::mesh::{MessageId, Outcome, SendFailure, TOPIC_PERIOD};
 use chainmesh_sim::invariants::Broken;
 use chainmesh_sim::{Application, DeliveredCast, MeshNode};
 use chainmesh_wire::mesh::NodeType;
@@ -161,8 +161,8 @@ fn a_multicast_reaches_each_follower_once_and_nobody_else() -> Result<(), Broken
     };
     let mut world = mesh_world_with(6, CLEAR, &topology, part);
     converge(&mut world, &topology, seconds(2))?;
-    // Topic lists go where there is a way since just now.
-    world.run_for(seconds(1))?;
+    // Who had no way back yet when a list was announced hears of it with the next announcement.
+    world.run_for(TOPIC_PERIOD + millis(500))?;
     let senders: Vec<_> = (0..40).step_by(4).collect();
     multicast_by_each(&mut world, &followers(40, 3), &senders, "blocks", "first")?;
     let cast = DeliveredCast::Multicast("blocks".into());
