@@ -68,6 +68,7 @@ impl Mesh {
             target,
             others: gateways,
             over: None,
+            sent: false,
             waits: Waits::Acknowledgement,
             reply_within,
             is_reply: false,
@@ -162,6 +163,7 @@ impl Mesh {
             target: gateway,
             others: Vec::new(),
             over: None,
+            sent: false,
             waits: Waits::Acknowledgement,
             reply_within: None,
             is_reply: true,
@@ -215,13 +217,18 @@ impl Mesh {
         let Some(pending) = self.pending.get_mut(seq) else { return };
         pending.copies = pending.copies.saturating_add(1);
         self.counters.copies_sent += 1;
-        let before = match &mut pending.kind {
-            Kind::Unicast(one) => one.over.replace(session),
-            Kind::Broadcast(all) => {
-                all.waiting.get_mut(&target).and_then(|over| over.replace(session))
+        match &mut pending.kind {
+            Kind::Unicast(one) => {
+                self.counters.resent += u64::from(one.sent);
+                (one.over, one.sent) = (Some(session), true);
             }
-        };
-        self.counters.resent += u64::from(before.is_some());
+            Kind::Broadcast(all) => {
+                self.counters.resent += u64::from(pending.copies > all.members);
+                if let Some(over) = all.waiting.get_mut(&target) {
+                    *over = Some(session);
+                }
+            }
+        }
     }
 
     /// Some way is another now: what was sent over the old one and is not acknowledged is sent over
@@ -341,7 +348,7 @@ impl Mesh {
         };
         pending.parcel.seq = self.next_seq();
         if let (Some(next), Kind::Unicast(one)) = (next, &mut pending.kind) {
-            (one.target, one.over) = (next, None);
+            (one.target, one.over, one.sent) = (next, None, false);
             let seq = self.pending.insert(pending);
             self.attempt(now, seq);
         } else {
@@ -359,9 +366,9 @@ impl Mesh {
                 self.end(seq, Err(SendFailure::NoReply));
             }
             Kind::Unicast(one) => {
-                let failure = match one.over {
-                    Some(_) => SendFailure::TimedOut,
-                    None => SendFailure::NotReachable,
+                let failure = match one.sent {
+                    true => SendFailure::TimedOut,
+                    false => SendFailure::NotReachable,
                 };
                 self.try_next(now, seq, failure);
             }

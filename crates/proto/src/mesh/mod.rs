@@ -69,6 +69,8 @@ enum Timer {
     Router,
     /// The same, because of a change that had to wait a little.
     RouterChange,
+    /// Ways that were given up are looked at again.
+    RouterHold,
     /// The number of the status is told.
     Status,
     /// The number of the topic list is told.
@@ -216,6 +218,10 @@ impl Mesh {
                     self.ask_for_tables_again(now);
                 }
                 Timer::RouterChange => self.announce_table(now),
+                Timer::RouterHold => {
+                    let changes = self.router.tick(now);
+                    self.routes_changed(now, changes);
+                }
                 Timer::Status => self.announce_status(),
                 Timer::Topics => self.announce_topics(),
                 Timer::Rc2 => self.rc2_announce(),
@@ -276,7 +282,7 @@ impl Timer {
             Self::Status => Some(STATUS_PERIOD),
             Self::Topics => Some(TOPIC_PERIOD),
             Self::Rc2 => Some(RC2_PERIOD),
-            Self::RouterChange | Self::Resend(_) | Self::Deadline(_) => None,
+            Self::RouterChange | Self::RouterHold | Self::Resend(_) | Self::Deadline(_) => None,
         }
     }
 }

@@ -39,8 +39,10 @@ pub(super) struct ToOne {
     pub(super) target: ShortId,
     /// Those to be tried after it, the next one last.
     pub(super) others: Vec<ShortId>,
-    /// The session over which it was sent last; `None` before that.
+    /// The session over which it was sent last; `None` before that, and when that copy is lost.
     pub(super) over: Option<SessionId>,
+    /// It was sent to this gateway at least once.
+    pub(super) sent: bool,
     pub(super) waits: Waits,
     pub(super) reply_within: Option<Duration>,
     /// It is itself a reply: nobody waits for its end.
@@ -51,7 +53,8 @@ pub(super) struct ToOne {
 
 #[derive(Debug)]
 pub(super) struct ToAll {
-    /// Members that will confirm it, and the session over which it was sent to each last.
+    /// Members that will confirm it, and the session over which it was sent to each last; `None`
+    /// when that copy is lost.
     pub(super) waiting: BTreeMap<ShortId, Option<SessionId>>,
     pub(super) members: u32,
     pub(super) confirmed: u32,
@@ -111,6 +114,21 @@ impl PendingTable {
 
     pub(super) fn seq_of(&self, id: &MessageId) -> Option<u32> {
         self.by_id.get(id).copied()
+    }
+
+    /// A node was out of reach: what was sent to it may be lost, so any way to it is a new one.
+    pub(super) fn way_lost(&mut self, node: &ShortId) {
+        for pending in self.by_seq.values_mut() {
+            match &mut pending.kind {
+                Kind::Unicast(one) if one.target == *node => one.over = None,
+                Kind::Unicast(_) => {}
+                Kind::Broadcast(all) => {
+                    if let Some(over) = all.waiting.get_mut(node) {
+                        *over = None;
+                    }
+                }
+            }
+        }
     }
 
     /// The numbers of all that wait for an acknowledgement.

@@ -35,6 +35,9 @@ pub(super) struct Changes {
     pub(super) lost: Vec<ShortId>,
     /// Nodes that are reached over another neighbour now.
     pub(super) rerouted: Vec<ShortId>,
+    /// Some way was given up although a neighbour has one: to be looked at again after
+    /// `ROUTER_HOLD`.
+    pub(super) held: bool,
     /// Routes of the neighbour's table that were passed over.
     pub(super) bad: u64,
 }
@@ -49,10 +52,12 @@ struct Route {
     next: Option<ShortId>,
     /// Since when it is as it is.
     since: Instant,
-    /// How often it grew since it was settled.
+    /// How often it grew since it was settled, with or without being lost in between.
     growth: u8,
     /// How long it was before it grew.
     old: u8,
+    /// How long it was when there was one last.
+    last: u8,
 }
 
 /// What a neighbour told.
@@ -178,7 +183,8 @@ impl Router {
             // A neighbour is always taken: sessions have their own limit.
             let _ = self.make_room();
             let (distance, next) = (FAR, None);
-            let route = Route { long, name, distance, next, since: now, growth: 0, old: FAR };
+            let route =
+                Route { long, name, distance, next, since: now, growth: 0, old: FAR, last: FAR };
             self.routes.insert(id, route);
         }
         self.reconsider(now, &id, &mut changes);
@@ -234,8 +240,8 @@ impl Router {
         self.finish(changes)
     }
 
-    /// Every [`ROUTER_PERIOD`]: ways that were given up are looked for again, and who has been gone
-    /// for long is forgotten.
+    /// Every [`ROUTER_PERIOD`], and a while after a way was given up: such ways are looked for
+    /// again, and who has been gone for long is forgotten.
     pub(super) fn tick(&mut self, now: Instant) -> Changes {
         let mut changes = Changes::default();
         let gone = self.routes.iter().filter(|(_, route)| route.distance == FAR);
@@ -260,8 +266,16 @@ impl Router {
         }
         let long = long.detached();
         let name = name_of(&long, id);
-        let route =
-            Route { long, name, distance: FAR, next: None, since: now, growth: 0, old: FAR };
+        let route = Route {
+            long,
+            name,
+            distance: FAR,
+            next: None,
+            since: now,
+            growth: 0,
+            old: FAR,
+            last: FAR,
+        };
         self.routes.insert(id, route);
         true
     }
@@ -322,15 +336,16 @@ impl Router {
         if now.saturating_since(route.since) >= SETTLED || distance <= route.old {
             route.growth = 0;
         }
-        if distance < FAR && route.distance < distance {
+        if distance < FAR && route.last < distance {
             if route.growth == 0 {
-                route.old = route.distance;
+                route.old = route.last;
             }
-            route.growth += 1;
+            route.growth = route.growth.saturating_add(1);
         }
-        if route.growth >= MAX_GROWTH {
+        if route.growth >= MAX_GROWTH && distance < FAR {
             // Until the next tick, or until there is a way as short as before.
             (distance, next) = (FAR, None);
+            changes.held = true;
         }
         match (route.distance < FAR, distance < FAR) {
             (false, true) => changes.reached.push(*node),
@@ -339,7 +354,12 @@ impl Router {
             _ => {}
         }
         changes.table |= (distance, next) != (route.distance, route.next);
-        (route.distance, route.next, route.since) = (distance, next, now);
+        if (distance, next) != (route.distance, route.next) {
+            (route.distance, route.next, route.since) = (distance, next, now);
+        }
+        if distance < FAR {
+            route.last = distance;
+        }
     }
 
     fn finish(&mut self, changes: Changes) -> Changes {

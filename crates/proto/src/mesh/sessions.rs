@@ -8,10 +8,10 @@ use chainmesh_wire::mesh::{
     decompress,
 };
 
-use super::config::{MAX_STATUS_BYTES, MAX_TABLE_BYTES, ROUTER_PERIOD};
+use super::config::{MAX_STATUS_BYTES, MAX_TABLE_BYTES, ROUTER_HOLD, ROUTER_PERIOD};
 use super::rc2::Rc2Topics;
 use super::router::{Changes, name_of, short_of};
-use super::{Mesh, MeshEvent, MeshFault, Output, SessionId};
+use super::{Mesh, MeshEvent, MeshFault, Output, SessionId, Timer};
 use crate::module::PeerKind;
 use crate::session::Class;
 use crate::time::Instant;
@@ -262,8 +262,12 @@ impl Mesh {
     /// Tells everybody concerned that ways have changed.
     pub(super) fn routes_changed(&mut self, now: Instant, changes: Changes) {
         self.counters.bad_routes += changes.bad;
+        if changes.held && self.timers.deadline(&Timer::RouterHold).is_none() {
+            self.timers.set(Timer::RouterHold, now + ROUTER_HOLD);
+        }
         for node in &changes.lost {
             self.forget_member(node);
+            self.pending.way_lost(node);
             let member = self.router.name(node);
             self.outputs.push_back(Output::Event(MeshEvent::Lost { member }));
         }
