@@ -16,8 +16,8 @@ use super::forward::{NoWay, Parcel};
 use super::pending::{Kind, Pending, ToAll, ToOne, Waits};
 use super::sessions::From;
 use super::{
-    Broadcast, Cast, Delivery, Mesh, MeshFault, MessageId, Multicast, Outcome, Output, ReplyTo,
-    SendFailure, SessionId, Settled, Timer, Unicast, Where,
+    AmopEvent, AmopWords, Broadcast, Cast, Delivery, Mesh, MeshFault, MessageId, Multicast,
+    Outcome, Output, ReplyTo, SendFailure, SessionId, Settled, Timer, Unicast, Where,
 };
 use crate::session::Class;
 use crate::time::Instant;
@@ -258,6 +258,10 @@ impl Mesh {
     /// A packet found no room in the queue of a session.
     pub(super) fn refused(&mut self, session: SessionId, message: Option<MessageId>) {
         self.counters.dropped_full += 1;
+        if let Some(number) = message.and_then(super::amop::number_of) {
+            self.amop(AmopEvent::Failed { number });
+            return;
+        }
         let Some(seq) = message.and_then(|id| self.pending.seq_of(&id)) else { return };
         let Some(pending) = self.pending.get_mut(seq) else { return };
         match &mut pending.kind {
@@ -512,6 +516,10 @@ impl Mesh {
         if !self.outbound.admit(now, None, None, Some(ModuleId::AMOP), size) {
             self.counters.dropped_limit += 1;
             return (0, Err(SendFailure::OverLimit(Where::Here)));
+        }
+        if self.topics.broker.contains(&topic) {
+            let request = AmopRequest::new(topic.clone().into_bytes(), payload.clone());
+            self.amop(AmopEvent::Multicast { words: AmopWords::Gateway(request) });
         }
         if self.topics.own.contains(&topic) {
             self.deliver_multicast(self.own.name, topic.into_bytes().into(), payload.clone());

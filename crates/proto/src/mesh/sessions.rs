@@ -36,7 +36,7 @@ pub(super) struct Session {
 }
 
 /// Where a packet came from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct From {
     pub(super) session: SessionId,
     /// Who is at the other end of the session.
@@ -89,7 +89,10 @@ impl Mesh {
         let Some(session) = self.sessions.remove(&id) else { return };
         self.inbound.forget_peer(&session.peer);
         self.outbound.forget_peer(&session.peer);
-        if session.kind == PeerKind::Fisco2 || self.by_peer.get(&session.peer) != Some(&id) {
+        if session.kind == PeerKind::Fisco2 {
+            return self.rc2_closed(session.peer);
+        }
+        if self.by_peer.get(&session.peer) != Some(&id) {
             return;
         }
         self.by_peer.remove(&session.peer);
@@ -191,6 +194,9 @@ impl Mesh {
         size: usize,
     ) -> Result<(), MeshFault> {
         if packet.is_response() {
+            if matches!(packet.packet_type, PacketType::AmopMessage | PacketType::WsMessage) {
+                return self.amop_answered(from, packet);
+            }
             return self.response(now, from, packet);
         }
         match packet.packet_type {
