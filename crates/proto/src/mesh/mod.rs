@@ -51,6 +51,7 @@ pub use self::io::{
     Broadcast, Cast, Delivery, Input, MeshEvent, MeshFault, MessageId, Multicast, Outcome, Output,
     ReplyTo, SendFailure, SessionId, Settled, Unicast, Where,
 };
+pub(crate) use self::limits::Bucket;
 pub use self::limits::{EXEMPT_MODULES, Limits, Rate};
 pub use self::module::{MESH, MESH_VERSION, MeshModule, MeshSink, PACKET};
 pub use self::report::{MemberReport, MeshCounters, MeshReport, SessionReport};

@@ -1,0 +1,1 @@
+//! The face towards SDKs of 2.x.

@@ -1,0 +1,1 @@
+//! The face towards SDKs of 3.x.
