@@ -7,6 +7,10 @@ use chainmesh_wire::amop::channel::{TopicVerdict, VerifyTopic};
 use super::{AmopFailure, Message};
 use crate::mesh::{AmopEvent, AmopSend, Rate};
 
+/// Most RPC calls of one connection that wait for their answers. Chosen: SDKs wait for most of their
+/// calls.
+pub const MAX_CALLS: usize = 1_024;
+
 /// Names a session with an SDK; the driver counts them and never uses a number twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SdkSession(pub u64);

@@ -90,6 +90,21 @@ impl Message {
     pub fn to_frame(&self, frame_type: FrameType) -> Result<Frame, EncodeError> {
         Ok(Frame::new(frame_type, frame_seq(&self.seq), self.to_body()?))
     }
+
+    /// The same as all before the data and the data, which is not copied: one write.
+    ///
+    /// # Errors
+    /// As [`to_body`](Self::to_body).
+    pub fn to_frame_parts(&self, frame_type: FrameType) -> Result<[Bytes; 2], EncodeError> {
+        let seq = frame_seq(&self.seq);
+        match &self.body {
+            Some(body) => Frame::new(frame_type, seq, body.clone()).to_parts(),
+            None => {
+                let body = TopicBody::new(self.topic.clone(), self.data.clone());
+                body.to_frame_parts(frame_type, seq)
+            }
+        }
+    }
 }
 
 /// A seq as 2.x has it: cut or filled up with `0` to its 32 bytes.

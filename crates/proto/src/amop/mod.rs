@@ -65,7 +65,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng as _;
 
 pub use self::config::*;
-pub use self::io::{AmopCast, AmopNotice, Input, Output, SdkFault, SdkKind, SdkSession};
+pub use self::io::{AmopCast, AmopNotice, Input, MAX_CALLS, Output, SdkFault, SdkKind, SdkSession};
 pub use self::message::{AmopFailure, CHANNEL_STATUS, Message, frame_seq};
 pub use self::report::{AmopCounters, AmopReport, SdkReport, TopicReport};
 

@@ -121,9 +121,9 @@ fn read(words: AmopWords) -> Result<Message, Message> {
     match words {
         AmopWords::Gateway(request) if request.topic.is_empty() => Err(Message::default()),
         AmopWords::Gateway(request) => Ok(Message::new(Bytes::new(), request.topic, request.data)),
-        AmopWords::Channel(frame) => Message::of_frame(&frame).map_err(|_| Message {
-            seq: Bytes::copy_from_slice(&frame.seq.0),
-            ..Message::default()
+        AmopWords::Channel(frame) => Message::of_frame(&frame).map_err(|_| {
+            let seq = Bytes::copy_from_slice(&frame.seq.0);
+            Message::new(seq, Bytes::new(), Bytes::new())
         }),
     }
 }
