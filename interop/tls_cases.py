@@ -19,6 +19,8 @@ from tls_certificates import DAY, Fisco2, Fisco3, Node, openssl, version
 HEARTBEAT = bytes.fromhex("0000000e00000001000000000000")
 # SendTopicSeq, the first packet and the heartbeat of 2.x: protocolID 2, packetType 1, topic seq 0.
 TOPIC_SEQ = bytes.fromhex("00000011" "0000" "00000002" "0001" "00000000" "30")
+# The same up to the topic seq, whatever it is and however long.
+TOPIC_SEQ_HEAD = rb"\0\0\0." + re.escape(TOPIC_SEQ[4:16])
 # What TLS 1.2 servers of FISCO BCOS allow. 2.x has exactly this curve (SSL_CTX_set_tmp_ecdh).
 GROUPS = {"RSA-2048": [], "secp256k1": ["-groups", "secp256k1"]}
 
@@ -286,12 +288,23 @@ def s_client(address, node, *more):
     return Program(["openssl", "s_client", "-connect", address, "-verify_return_error", *shown, *more])
 
 
+def greeting(place, listening):
+    """What our end says first, as a pattern: the heartbeat of 3.x or, from a node to the key kind of 2.x, its
+    topic seq."""
+    if listening.as_node and place.chain.key_kind == "secp256k1":
+        return re.compile(TOPIC_SEQ_HEAD + rb"[0-9]+", re.DOTALL)
+    return re.compile(re.escape(HEARTBEAT))
+
+
 def client_accepted(place, listening, *more, protocol="TLSv1.2", curve=None):
-    """`openssl s_client` has a session with us, gets our heartbeat, and we know who it is."""
+    """`openssl s_client` has a session with us, gets our greeting, and we know who it is."""
     chain = place.chain
     with listening.listen(chain, place.server) as (address, server), \
             s_client(address, place.client, "-CAfile", chain.ca, *more) as client:
-        client.wait("our heartbeat", lambda: HEARTBEAT in client.output)
+        pattern = greeting(place, listening)
+        client.wait("our greeting", lambda: pattern.search(client.output) or client.ended())
+        if not pattern.search(client.output):
+            raise Failure(f"our end says nothing and closes: {server.text()[-500:]}")
         text = client.text()
         if "Verify return code: 0 (ok)" not in text or protocol not in text:
             raise Failure(text[-600:])

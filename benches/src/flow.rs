@@ -9,7 +9,7 @@ use chainmesh_net::{
 use tokio::runtime::Runtime;
 
 use crate::args::Args;
-use crate::module::{FLOOD, config, module, new_key, payload};
+use crate::module::{FLOOD, Identity, config, module, payload};
 use crate::output::Line;
 use crate::probe::{Probe, WARM_UP};
 use crate::server::Server;
@@ -56,7 +56,7 @@ pub(crate) fn run(
     server: &mut Server,
 ) -> io::Result<Line> {
     let producer = Producer { payload: payload(args.size)?, window: args.window };
-    let mut config = config(args, new_key()?, module(Arc::new(producer))?)?;
+    let mut config = config(args, Identity::new(args)?, module(Arc::new(producer))?);
     config.listen = false;
     config.boot_nodes.push(server.enode.clone());
     let _node: P2pHandle =

@@ -1,7 +1,7 @@
 //! Whole handshakes: TCP, RLPx, Hello, the module, and one byte there and back.
 //!
-//! A peer has one session, so each handshake is that of a new node with a key of its own. The
-//! keys are made before the window opens; everything else a node costs is inside it, its goodbye
+//! A peer has one session, so each handshake is that of a new node with a key of its own (and, for
+//! TLS, a certificate). They are made before the window opens; everything else a node costs is inside it, its goodbye
 //! too.
 
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use chainmesh_net::{
-    Bytes, Enode, ModuleError, NodeKey, P2pEvent, P2pHandle, PeerContext, PeerHandler, TopicHandler,
+    Bytes, Enode, ModuleError, P2pEvent, P2pHandle, PeerContext, PeerHandler, TopicHandler,
 };
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use crate::args::Args;
-use crate::module::{ANSWER, ECHO, config, module, new_key};
+use crate::module::{ANSWER, ECHO, Identity, config, module};
 use crate::output::Line;
 use crate::probe::Probe;
 use crate::server::Server;
@@ -51,9 +51,13 @@ impl TopicHandler for GreeterPeer {
 }
 
 /// A node with a session to `server` on which a byte went there and back.
-pub(crate) async fn connect(args: &Args, key: NodeKey, server: &Enode) -> io::Result<P2pHandle> {
+pub(crate) async fn connect(
+    args: &Args,
+    identity: Identity,
+    server: &Enode,
+) -> io::Result<P2pHandle> {
     let (back, mut byte) = mpsc::channel(1);
-    let mut config = config(args, key, module(Arc::new(Greeter(back)))?)?;
+    let mut config = config(args, identity, module(Arc::new(Greeter(back)))?);
     config.listen = false;
     config.boot_nodes.push(server.clone());
     let node = chainmesh_net::start(config).await.map_err(io::Error::other)?;
@@ -77,16 +81,16 @@ pub(crate) async fn connect(args: &Args, key: NodeKey, server: &Enode) -> io::Re
 struct Shared {
     args: Args,
     server: Enode,
-    keys: Mutex<Vec<NodeKey>>,
+    identities: Mutex<Vec<Identity>>,
     failed: AtomicU64,
 }
 
 impl Shared {
     async fn one(&self) -> io::Result<()> {
-        let key = self.keys.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let key = key.map_or_else(new_key, Ok)?;
+        let identity = self.identities.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let identity = identity.map_or_else(|| Identity::new(&self.args), Ok)?;
         // The goodbye is said after the handle is gone, beside the next handshake.
-        connect(&self.args, key, &self.server).await.map(drop)
+        connect(&self.args, identity, &self.server).await.map(drop)
     }
 
     async fn work(self: Arc<Self>, end: Instant) -> u64 {
@@ -109,11 +113,11 @@ pub(crate) fn run(
     runtime: &Runtime,
     server: &mut Server,
 ) -> io::Result<Line> {
-    let keys = (0..(args.secs * MOST_PER_SECOND) as usize).map(|_| new_key());
+    let identities = (0..(args.secs * MOST_PER_SECOND) as usize).map(|_| Identity::new(args));
     let shared = Arc::new(Shared {
         args: args.clone(),
         server: server.enode.clone(),
-        keys: Mutex::new(keys.collect::<io::Result<_>>()?),
+        identities: Mutex::new(identities.collect::<io::Result<_>>()?),
         failed: AtomicU64::new(0),
     });
     let first = Arc::clone(&shared);

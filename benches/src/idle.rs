@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use crate::args::Args;
 use crate::handshakes::connect;
-use crate::module::new_key;
+use crate::module::Identity;
 use crate::output::Line;
 use crate::probe::{WARM_UP, resident};
 use crate::server::Server;
@@ -49,7 +49,7 @@ pub(crate) fn run(
 async fn dial(args: Args, server: Enode, count: usize) -> io::Result<Vec<P2pHandle>> {
     let mut nodes = Vec::with_capacity(count);
     for _ in 0..count {
-        nodes.push(connect(&args, new_key()?, &server).await?);
+        nodes.push(connect(&args, Identity::new(&args)?, &server).await?);
     }
     Ok(nodes)
 }

@@ -29,11 +29,8 @@ pub(crate) fn module(handler: Arc<dyn PeerHandler>) -> io::Result<Module> {
 }
 
 /// A node on loopback that nobody's limits slow down.
-pub(crate) fn config(args: &Args, key: NodeKey, module: Module) -> io::Result<P2pConfig> {
-    let tls = match args.variant {
-        Variant::Tls => Some(certificates(&key).map_err(io::Error::other)?),
-        Variant::Rlpx | Variant::Clear => None,
-    };
+pub(crate) fn config(args: &Args, identity: Identity, module: Module) -> P2pConfig {
+    let Identity { key, tls } = identity;
     let mut config = P2pConfig::new(key, 1, alloy_primitives::B256::ZERO);
     config.listen_address = IpAddr::V4(Ipv4Addr::LOCALHOST);
     config.listen_port = 0;
@@ -45,7 +42,7 @@ pub(crate) fn config(args: &Args, key: NodeKey, module: Module) -> io::Result<P2
     config.max_pending_inbound = 16_384;
     config.accept_rate = (u32::MAX, u32::MAX);
     config.event_capacity = 1;
-    Ok(config)
+    config
 }
 
 /// A certificate for the key by a CA that is the same in every process.
@@ -62,7 +59,25 @@ fn certificates(key: &NodeKey) -> Result<TlsConfig, Box<dyn core::error::Error +
     Ok(TlsConfig { material, versions: Versions::Both })
 }
 
-/// A new identity.
+/// Who a node is: its key and, for TLS, its certificate.
+pub(crate) struct Identity {
+    key: NodeKey,
+    tls: Option<TlsConfig>,
+}
+
+impl Identity {
+    /// A new one.
+    pub(crate) fn new(args: &Args) -> io::Result<Self> {
+        let key = new_key()?;
+        let tls = match args.variant {
+            Variant::Tls => Some(certificates(&key).map_err(io::Error::other)?),
+            Variant::Rlpx | Variant::Clear => None,
+        };
+        Ok(Self { key, tls })
+    }
+}
+
+/// A new key.
 pub(crate) fn new_key() -> io::Result<NodeKey> {
     let mut entropy = [0; 32];
     getrandom::fill(&mut entropy).map_err(io::Error::other)?;

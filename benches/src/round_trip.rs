@@ -10,7 +10,7 @@ use chainmesh_net::{Bytes, ModuleError, PeerContext, PeerHandler, TopicHandler};
 use tokio::runtime::Runtime;
 
 use crate::args::Args;
-use crate::module::{ANSWER, ECHO, config, module, new_key, payload};
+use crate::module::{ANSWER, ECHO, Identity, config, module, payload};
 use crate::output::Line;
 use crate::probe::{Probe, WARM_UP};
 use crate::server::Server;
@@ -67,7 +67,7 @@ pub(crate) fn run(
 ) -> io::Result<Line> {
     let (to, times) = sync_channel(ROOM);
     let asker = Asker { payload: payload(args.size)?, times: to };
-    let mut config = config(args, new_key()?, module(Arc::new(asker))?)?;
+    let mut config = config(args, Identity::new(args)?, module(Arc::new(asker))?);
     config.listen = false;
     config.boot_nodes.push(server.enode.clone());
     let _node = runtime.block_on(chainmesh_net::start(config)).map_err(io::Error::other)?;

@@ -8,15 +8,16 @@ use std::sync::Arc;
 use chainmesh_net::Enode;
 
 use crate::args::Args;
-use crate::module::{Counter, config, module, new_key};
+use crate::module::{Counter, Identity, config, module};
 use crate::probe::{Reading, Received};
 
 /// Runs the server until its parent is done with it.
 pub(crate) async fn serve(args: Args) -> io::Result<()> {
     let received = Arc::new(Received::default());
     let module = module(Arc::new(Counter(Arc::clone(&received))))?;
-    let node =
-        chainmesh_net::start(config(&args, new_key()?, module)?).await.map_err(io::Error::other)?;
+    let node = chainmesh_net::start(config(&args, Identity::new(&args)?, module))
+        .await
+        .map_err(io::Error::other)?;
     let enode = node.enode().ok_or_else(|| io::Error::other("the server does not listen"))?;
     let control = TcpListener::bind("127.0.0.1:0")?;
     let mut out = io::stdout();

@@ -68,7 +68,7 @@ pub enum EnodeError {
     #[error("the public key before the @ is wrong: {0}")]
     Id(#[from] PeerIdError),
     /// The host is missing, or no address and no name either.
-    #[error("the host after the @ is neither an IP address nor a host name")]
+    #[error("the host is neither an IP address nor a host name")]
     Host,
     /// A port is missing or no number up to 65535.
     #[error("the {0} port is not a number from 0 to 65535")]
@@ -108,6 +108,16 @@ impl FromStr for Enode {
         };
         Ok(Self { id, host: parse_host(host)?, tcp_port, udp_port })
     }
+}
+
+/// Reads `host:port`, as node lists of FISCO BCOS have it: an address of a node whose ID is not known.
+///
+/// # Errors
+/// [`EnodeError::Host`] and [`EnodeError::Port`]; the port must be there.
+pub fn parse_address(text: &str) -> Result<(Host, u16), EnodeError> {
+    let (host, port) = split_port(text.trim())?;
+    let port = parse_port(port.ok_or(EnodeError::Port("TCP"))?, "TCP")?;
+    Ok((parse_host(host)?, port))
 }
 
 /// Splits `host:port`, where an IPv6 address stands in brackets.

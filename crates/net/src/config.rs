@@ -13,6 +13,7 @@ use chainmesh_proto::peers::{
 use chainmesh_proto::session::SessionKind;
 
 use crate::eth::EthChain;
+use crate::mesh::MeshOptions;
 
 /// What a node of a consortium shows to its peers, and whom it believes.
 #[derive(Debug, Clone)]
@@ -65,6 +66,8 @@ pub struct P2pConfig {
     pub tls: Option<TlsConfig>,
     /// The chain that the `eth` module speaks about; without one, `eth` is not spoken.
     pub chain: Option<EthChain>,
+    /// The consortium mesh; without it, messages go to direct peers only, through modules.
+    pub mesh: Option<MeshOptions>,
     /// Application modules.
     pub modules: Vec<Module>,
     /// Events that an observer may be behind before it misses some.
@@ -93,6 +96,7 @@ impl P2pConfig {
             session: SessionKind::Rlpx,
             tls: None,
             chain: None,
+            mesh: None,
             modules: Vec::new(),
             event_capacity: 1024,
         }

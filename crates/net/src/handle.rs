@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_proto::eth::handler::PeerHead;
 use chainmesh_proto::eth::sync::SyncReport;
-use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo};
+use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo, TargetKey};
 use chainmesh_proto::session::Link;
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::eth::EthService;
 use crate::event::{P2pEvent, SessionCommand};
+use crate::mesh::MeshHandle;
 use crate::service::Order;
 
 /// The node, as its owner sees it. Cheap to clone; the node ends when [`P2pHandle::shutdown`] is
@@ -34,6 +35,7 @@ pub struct P2pHandle {
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) listening: Option<SocketAddr>,
     pub(crate) eth: Option<Arc<EthService>>,
+    pub(crate) mesh: Option<MeshHandle>,
 }
 
 /// The node has ended.
@@ -134,6 +136,13 @@ impl P2pHandle {
         answered.await.map_err(|_| NodeEnded)
     }
 
+    /// The consortium mesh; `None` if the node was started without
+    /// [`P2pConfig::mesh`](crate::P2pConfig::mesh).
+    #[must_use]
+    pub fn mesh(&self) -> Option<MeshHandle> {
+        self.mesh.clone()
+    }
+
     /// Where synchronisation stands; `None` if this node does not synchronise.
     #[must_use]
     pub fn sync_report(&self) -> Option<SyncReport> {
@@ -194,6 +203,22 @@ impl P2pHandle {
         kind: NodeKind,
     ) -> Result<(), NodeEnded> {
         self.order(Order::Add(DialTarget { id: None, host, port }, kind)).await
+    }
+
+    /// Wants no connection to this node any more. A session with it goes on.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn forget_peer(&self, id: PeerId) -> Result<(), NodeEnded> {
+        self.order(Order::Forget(TargetKey::Id(id))).await
+    }
+
+    /// The same for whoever is at this address.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn forget_address(&self, host: Host, port: u16) -> Result<(), NodeEnded> {
+        self.order(Order::Forget(TargetKey::Address(host, port))).await
     }
 
     /// Says goodbye to all peers and ends the node; returns when that is done.

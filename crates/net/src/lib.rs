@@ -74,6 +74,7 @@ mod dial;
 pub mod eth;
 mod event;
 mod handle;
+pub mod mesh;
 mod service;
 mod text;
 
@@ -88,6 +89,7 @@ use chainmesh_proto::session::connection::LocalNode;
 use chainmesh_proto::session::tls::TlsLocal;
 use core::net::SocketAddr;
 use eth::EthService;
+use mesh::MeshService;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -106,7 +108,7 @@ pub use config::{P2pConfig, TlsConfig};
 pub use eth::EthChain;
 pub use event::{BlockBody, HashOrNumber, P2pEvent, SessionCommand};
 pub use handle::{NodeEnded, P2pHandle, PeerStatus};
-pub use text::Escaped;
+pub use text::{Escaped, EscapedTo};
 
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -187,6 +189,17 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         }
         eth
     });
+    let mesh = config.mesh.map(|options| {
+        let identity = match (&config.tls, config.session) {
+            (Some(tls), SessionKind::Tls) => tls.material.credentials().identity().clone(),
+            _ => local_id.into(),
+        };
+        let mesh = MeshService::new(options, identity, clock);
+        let handle = mesh.handle();
+        modules.extend(mesh.module());
+        companions.spawn(mesh.run(ended.subscribe()));
+        handle
+    });
     let local = Arc::new(LocalNode {
         key: config.secret_key,
         client_name: config.client_name,
@@ -204,7 +217,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     let service =
         service::Service::new(manager, local, clock, event_tx.clone(), peer_count.clone(), inbox);
     tokio::spawn(service.run(companions));
-    Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening, eth })
+    Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening, eth, mesh })
 }
 
 /// 32 bytes from the system's random number generator, with which the protocol machines are

@@ -44,8 +44,10 @@ pub(crate) enum Report {
 pub(crate) enum Order {
     /// Be connected to this node.
     Add(DialTarget, NodeKind),
-    /// Forget this node.
+    /// Forget this node, and end the session with it.
     Remove(PeerId),
+    /// Want no connection to this node any more.
+    Forget(TargetKey),
     /// End the session with this peer.
     Disconnect(PeerId, DisconnectReason),
     /// Judge the certificates of all peers again, and end the sessions of those that are refused.
@@ -206,6 +208,7 @@ impl Service {
                 let reason = DisconnectReason::Requested;
                 self.manager.handle(now, Input::Disconnect { id, reason });
             }
+            Order::Forget(key) => self.manager.handle(now, Input::RemoveNode { key }),
             Order::Disconnect(id, reason) => {
                 self.manager.handle(now, Input::Disconnect { id, reason });
             }

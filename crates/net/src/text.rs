@@ -9,10 +9,19 @@ const SHOWN: usize = 64;
 /// escaped.
 pub struct Escaped<'a>(pub &'a str);
 
+/// As [`Escaped`], with so many characters.
+pub struct EscapedTo<'a>(pub &'a str, pub usize);
+
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        EscapedTo(self.0, SHOWN).fmt(f)
+    }
+}
+
+impl fmt::Display for EscapedTo<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, character) in self.0.chars().enumerate() {
-            if at == SHOWN {
+            if at == self.1 {
                 return f.write_char('…');
             }
             if character == ' ' || character.is_alphanumeric() || character.is_ascii_graphic() {

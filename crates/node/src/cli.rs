@@ -3,16 +3,20 @@
 //! It ends with 0 when all went well, with 1 after a failure (one sentence on stderr), and with 2
 //! when it was called in a wrong way.
 
-mod ca;
+pub(crate) mod ca;
 mod devnet;
 mod doctor;
 mod export;
 mod import;
 mod key;
+mod listen;
 mod logging;
+mod mesh;
 pub(crate) mod output;
 mod peers;
 mod run;
+mod running;
+mod send;
 pub(crate) mod signals;
 
 use std::process::ExitCode;
@@ -34,7 +38,10 @@ To see it work, without any preparation:
 To run a node of a network of your own:
   chainmesh key new --data-dir ./node
   chainmesh run --data-dir ./node --genesis genesis.json
-  chainmesh peers --data-dir ./node",
+  chainmesh peers --data-dir ./node
+
+To see a consortium, whose nodes need certificates:
+  chainmesh devnet --consortium",
     max_term_width = 100,
     propagate_version = true
 )]
@@ -52,6 +59,9 @@ enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     Peers(peers::PeersArgs),
+    Mesh(mesh::MeshArgs),
+    Send(send::SendArgs),
+    Listen(listen::ListenArgs),
     #[command(subcommand)]
     Ca(ca::CaCommand),
     #[command(subcommand)]
@@ -68,6 +78,9 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Key(command) => key::run(&command),
         Command::Peers(args) => peers::run(&args),
+        Command::Mesh(args) => mesh::run(&args),
+        Command::Send(args) => send::run(args),
+        Command::Listen(args) => listen::run(args),
         Command::Ca(command) => ca::run(&command),
         Command::Doctor(command) => doctor::run(&command),
     };

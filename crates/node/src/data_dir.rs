@@ -80,6 +80,31 @@ impl DataDir {
         Ok(Self { chain: Arc::new(chain), lock })
     }
 
+    /// Locks a directory and opens the chain in it, as [`DataDir::open`], but does without one when
+    /// there is none and no `spec` to begin one with. The directory is made.
+    ///
+    /// # Errors
+    /// See [`DataDirError`].
+    pub fn open_parts(
+        path: &Path,
+        spec: Option<ChainSpec>,
+    ) -> Result<(DataDirLock, Option<Arc<Chain>>), DataDirError> {
+        if spec.is_none() {
+            let lock = DataDirLock::acquire(path)?;
+            return match Chain::open_existing(path, ChainOptions::default()) {
+                Err(ChainError::Store(StoreError::Missing { .. })) => Ok((lock, None)),
+                opened => Ok((lock, Some(Arc::new(opened?)))),
+            };
+        }
+        Ok(Self::open(path, spec)?.into_parts())
+    }
+
+    /// The lock, and the chain.
+    #[must_use]
+    pub fn into_parts(self) -> (DataDirLock, Option<Arc<Chain>>) {
+        (self.lock, Some(self.chain))
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -1,11 +1,14 @@
-//! A development network: several nodes in one process, over RLPx on loopback.
+//! A development network: several nodes in one process, over RLPx on loopback, or as a consortium
+//! over TLS.
 //!
 //! Node 1 makes the blocks (or imports them from a file); the others know nothing but its enode
 //! URL. Each has a data directory of its own, so `chainmesh peers` and `geth attach` reach it there.
 
+mod chatter;
 mod events;
 mod json;
 mod lines;
+mod mesh;
 mod network;
 mod sample;
 mod screen;
@@ -42,6 +45,8 @@ pub(crate) struct DevnetOptions {
     pub(crate) temporary: bool,
     /// Genesis file and chain file to synchronise instead of making blocks.
     pub(crate) chain: Option<(PathBuf, PathBuf)>,
+    /// Whether it is a consortium: certificates, TLS, a mesh.
+    pub(crate) consortium: bool,
     /// JSON lines instead of a table.
     pub(crate) json: bool,
 }
@@ -53,7 +58,7 @@ pub(crate) async fn run(options: DevnetOptions) -> anyhow::Result<()> {
     let mut network = Network::open(&options).await?;
     let mut sampler = Sampler::new(began);
     let kind = ScreenKind::choose(options.json);
-    let mut screen = Screen::open(kind, network.len())?;
+    let mut screen = Screen::open(kind, network.len(), options.consortium)?;
 
     let ran = watch(&options, began, &mut network, &mut sampler, &mut screen, &mut signals).await;
     // The terminal is as it was before anything is printed.

@@ -13,6 +13,8 @@
 //! This is the only crate that looks at the wall clock.
 
 pub mod cli;
+pub mod config;
+pub mod consortium;
 pub mod data_dir;
 pub mod devnet;
 pub mod ipc;

@@ -4,16 +4,23 @@
 //! outside of [`Node`].
 
 use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
 use std::sync::Arc;
 
-use chainmesh_chain::{Chain, Consensus};
+use chainmesh_chain::{Chain, Consensus, DataDirLock};
 use chainmesh_identity::{Enode, NodeKey};
-use chainmesh_net::{EthChain, NodeKind, P2pConfig, P2pHandle, StartError};
+use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
+use chainmesh_net::tls::Versions;
+use chainmesh_net::{EthChain, NodeKind, P2pConfig, P2pHandle, SessionKind, StartError, TlsConfig};
 use chainmesh_proto::eth::chain::ChainReader;
 use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
 use chainmesh_wire::eth::EthVersion;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tracing::info;
 
+use crate::config::NodeAddress;
+use crate::consortium::{Consortium, Reloader};
 use crate::data_dir::DataDir;
 use crate::ipc::{IpcError, IpcServer};
 use crate::rpc::{self, RpcContext};
@@ -23,8 +30,10 @@ use crate::validator::{self, Validator, ValidatorError};
 /// [`NodeOptions::new`].
 #[derive(Debug)]
 pub struct NodeOptions {
-    /// The locked data directory with the chain.
-    pub data: DataDir,
+    /// The lock of the data directory.
+    pub lock: DataDirLock,
+    /// The chain; a node of a consortium may do without one.
+    pub chain: Option<Arc<Chain>>,
     /// The key by which peers know the node.
     pub key: NodeKey,
     /// Address to listen on; all of them by default.
@@ -41,14 +50,26 @@ pub struct NodeOptions {
     pub network_id: Option<u64>,
     /// Seals blocks with this key.
     pub validator_key: Option<NodeKey>,
+    /// Certificates and nodes of a consortium: sessions are TLS then.
+    pub consortium: Option<Consortium>,
+    /// The mesh.
+    pub mesh: Option<MeshOptions>,
 }
 
 impl NodeOptions {
     /// A node on a data directory, with the defaults of `chainmesh run`.
     #[must_use]
     pub fn new(data: DataDir, key: NodeKey) -> Self {
+        let (lock, chain) = data.into_parts();
+        Self::of_parts(lock, chain, key)
+    }
+
+    /// The same, where there may be no chain.
+    #[must_use]
+    pub const fn of_parts(lock: DataDirLock, chain: Option<Arc<Chain>>, key: NodeKey) -> Self {
         Self {
-            data,
+            lock,
+            chain,
             key,
             listen_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: chainmesh_identity::enode::DEFAULT_PORT,
@@ -57,6 +78,8 @@ impl NodeOptions {
             max_peers: DEFAULT_MAX_PEERS,
             network_id: None,
             validator_key: None,
+            consortium: None,
+            mesh: None,
         }
     }
 }
@@ -78,15 +101,19 @@ pub enum NodeError {
 /// A running node.
 #[derive(Debug)]
 pub struct Node {
-    /// Its chain.
-    pub chain: Arc<Chain>,
+    /// Its chain, if it has one.
+    pub chain: Option<Arc<Chain>>,
     /// Its network.
     pub net: P2pHandle,
     /// The URL under which others reach it, with the port it really listens on.
     pub enode: Enode,
+    /// What reads certificates, lists and nodes again, in a consortium.
+    pub reloader: Option<Arc<Reloader>>,
     validator: Option<Validator>,
     ipc: IpcServer,
-    data: DataDir,
+    watch: Option<AbortOnDrop>,
+    height: Option<AbortOnDrop>,
+    lock: DataDirLock,
 }
 
 impl Node {
@@ -94,52 +121,50 @@ impl Node {
     ///
     /// # Errors
     /// See [`NodeError`].
-    pub async fn start(options: NodeOptions) -> Result<Self, NodeError> {
-        let NodeOptions { data, key, .. } = options;
-        let chain = Arc::clone(&data.chain);
-        let chain_id = chain.spec().config().chain_id;
-        let producer = match &options.validator_key {
-            Some(key) => Some(validator::producer(&chain, key)?),
-            None => None,
+    pub async fn start(mut options: NodeOptions) -> Result<Self, NodeError> {
+        let producer = match (&options.validator_key, &options.chain) {
+            (Some(key), Some(chain)) => Some(validator::producer(chain, key)?),
+            (Some(_), None) => return Err(ValidatorError::NotClique.into()),
+            (None, _) => None,
         };
-
-        let mut config = P2pConfig::new(key.duplicate(), chain_id, chain.genesis_hash());
-        config.listen_address = options.listen_address;
-        config.listen_port = options.port;
-        config.max_peers = options.max_peers;
-        config.boot_nodes = options.boot_nodes;
-        let trusted = options.trusted_peers.into_iter();
-        config.configured_nodes = trusted.map(|node| (node, NodeKind::Trusted)).collect();
-        config.client_name = client_name();
-        let reader: Arc<dyn ChainReader> = Arc::<Chain>::clone(&chain);
-        let mut eth = EthChain::new(reader, chain.fork_filter());
-        if !matches!(chain.spec().consensus(), Consensus::ProofOfStake) {
-            // The Status of eth/69 has no total difficulty, by which the branches of other chains
-            // are compared: after a partition a shorter, heavier branch would never be asked for.
-            eth.versions.retain(|version| *version < EthVersion::Eth69);
-        }
-        eth.network_id = options.network_id;
-        eth.sync = Some(Arc::<Chain>::clone(&chain));
-        config.chain = Some(eth);
+        let consortium = options.consortium.take();
+        let config = network(&options, consortium.as_ref());
+        let role = config.mesh.as_ref().map(|mesh| mesh.role);
+        let network_id = options.network_id.unwrap_or(config.chain_id);
         let net = chainmesh_net::start(config).await?;
+        let NodeOptions { lock, chain, key, .. } = options;
 
         // A node always listens here, so it has an address.
         let fallback = || Enode::new(net.local_id, options.listen_address, options.port);
         let enode = net.enode().unwrap_or_else(fallback);
-        let network_id = options.network_id.unwrap_or(chain_id);
-        let context = RpcContext::new(Arc::clone(&chain), net.clone(), &key, &enode, network_id);
-        let ipc = match IpcServer::start(data.path(), rpc::module(context)) {
+        let reloader = consortium.map(|consortium| Reloader::new(consortium, net.clone()));
+        let context = RpcContext::new(chain.clone(), net.clone(), &key, &enode, network_id);
+        let context = RpcContext { reloader: reloader.clone(), ..context };
+        let ipc = match IpcServer::start(lock.data_dir(), rpc::module(context)) {
             Ok(ipc) => ipc,
             Err(error) => {
                 net.shutdown().await;
                 return Err(error.into());
             }
         };
-        let head = chain.head();
-        info!(%enode, head = head.number, hash = %head.hash, "node started");
-        let start = |producer| Validator::start(Arc::clone(&chain), net.clone(), producer);
-        let validator = producer.map(start);
-        Ok(Self { chain, net, enode, validator, ipc, data })
+        match chain.as_ref().map(|chain| chain.head()) {
+            Some(head) => info!(%enode, head = head.number, hash = %head.hash, "node started"),
+            None => info!(%enode, "node started, without a chain"),
+        }
+        let start = |(producer, chain): (_, &Arc<Chain>)| {
+            Validator::start(Arc::clone(chain), net.clone(), producer)
+        };
+        let validator = producer.zip(chain.as_ref()).map(start);
+        let watch = reloader
+            .clone()
+            .map(|reloader| AbortOnDrop(tokio::spawn(async move { reloader.watch().await })));
+        let height = match (net.mesh(), role, &chain) {
+            (Some(mesh), Some(role), Some(chain)) => {
+                Some(AbortOnDrop(tokio::spawn(tell_height(mesh, role, Arc::clone(chain)))))
+            }
+            _ => None,
+        };
+        Ok(Self { chain, net, enode, reloader, validator, ipc, watch, height, lock })
     }
 
     /// Whether it seals blocks.
@@ -156,12 +181,96 @@ impl Node {
     /// Says goodbye to its peers and ends the node; returns when that is done.
     pub async fn stop(self) {
         drop(self.validator);
+        drop(self.watch);
+        drop(self.height);
         self.ipc.stop().await;
         self.net.shutdown().await;
-        let head = self.chain.head();
-        info!(head = head.number, hash = %head.hash, "node stopped");
-        drop(self.data);
+        match self.chain.map(|chain| chain.head()) {
+            Some(head) => info!(head = head.number, hash = %head.hash, "node stopped"),
+            None => info!("node stopped"),
+        }
+        drop(self.lock);
     }
+}
+
+/// A task that ends with what it belongs to.
+#[derive(Debug)]
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Least time between two heights that the mesh is told: while a chain is synchronised it has
+/// thousands a second.
+const HEIGHT_PERIOD: Duration = Duration::from_secs(1);
+
+/// Tells the mesh how high the chain is, whenever it has grown.
+async fn tell_height(mesh: MeshHandle, role: NodeType, chain: Arc<Chain>) {
+    let moved = Arc::new(Notify::new());
+    let _subscription = chain.subscribe({
+        let moved = Arc::clone(&moved);
+        move |_| moved.notify_one()
+    });
+    loop {
+        mesh.set_status(role, chain.head().number);
+        tokio::time::sleep(HEIGHT_PERIOD).await;
+        moved.notified().await;
+    }
+}
+
+/// What the network of a node is made from.
+fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig {
+    let chain = options.chain.as_ref();
+    let chain_id = chain.map_or(0, |chain| chain.spec().config().chain_id);
+    let genesis = chain.map(|chain| chain.genesis_hash()).unwrap_or_default();
+    let mut config = P2pConfig::new(options.key.duplicate(), chain_id, genesis);
+    config.listen_address = options.listen_address;
+    config.listen_port = options.port;
+    config.max_peers = options.max_peers;
+    config.boot_nodes.clone_from(&options.boot_nodes);
+    let trusted = options.trusted_peers.iter().cloned();
+    config.configured_nodes = trusted.map(|node| (node, NodeKind::Trusted)).collect();
+    config.client_name = client_name();
+    config.chain = chain.map(|chain| {
+        let mut eth = eth(chain, options.network_id);
+        // A member of a consortium need not have the chain.
+        eth.required = consortium.is_none();
+        eth
+    });
+    config.mesh.clone_from(&options.mesh);
+    if let (Some(mesh), Some(chain)) = (&mut config.mesh, chain) {
+        mesh.height = chain.head().number;
+    }
+    if let Some(consortium) = consortium {
+        config.session = SessionKind::Tls;
+        let material = Arc::clone(&consortium.material);
+        config.tls = Some(TlsConfig { material, versions: Versions::Both });
+        for node in consortium.nodes() {
+            match node {
+                NodeAddress::Enode(enode) => {
+                    config.configured_nodes.push((enode.clone(), NodeKind::Static));
+                }
+                NodeAddress::Address(host, port) => config.addresses.push((host.clone(), *port)),
+            }
+        }
+    }
+    config
+}
+
+fn eth(chain: &Arc<Chain>, network_id: Option<u64>) -> EthChain {
+    let reader: Arc<dyn ChainReader> = Arc::<Chain>::clone(chain);
+    let mut eth = EthChain::new(reader, chain.fork_filter());
+    if !matches!(chain.spec().consensus(), Consensus::ProofOfStake) {
+        // The Status of eth/69 has no total difficulty, by which the branches of other chains
+        // are compared: after a partition a shorter, heavier branch would never be asked for.
+        eth.versions.retain(|version| *version < EthVersion::Eth69);
+    }
+    eth.network_id = network_id;
+    eth.sync = Some(Arc::<Chain>::clone(chain));
+    eth
 }
 
 /// Name, version and platform, as peers see them: `chainmesh/v0.1.0/linux-x86_64`.

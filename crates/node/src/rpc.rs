@@ -1,9 +1,10 @@
 //! The JSON-RPC methods of a node. They are go-ethereum's in name and shape; what is ours alone is
-//! under `chainmesh_`, or beside theirs under names of its own.
+//! under `chainmesh_` and `mesh_`, or beside theirs under names of its own.
 
 mod admin;
 pub mod dispatch;
 mod eth;
+pub mod mesh;
 pub mod peers;
 
 use std::collections::BTreeMap;
@@ -19,18 +20,22 @@ use jsonrpsee_types::error::{CALL_EXECUTION_FAILED_CODE, INTERNAL_ERROR_CODE};
 use serde_json::json;
 use tracing::error;
 
+use crate::consortium::Reloader;
+
 /// The namespaces, each with its version, as `rpc_modules` tells them.
-const NAMESPACES: [&str; 6] = ["admin", "chainmesh", "eth", "net", "rpc", "web3"];
+const NAMESPACES: [&str; 7] = ["admin", "chainmesh", "eth", "mesh", "net", "rpc", "web3"];
 
 /// What the methods are answered from.
 #[derive(Debug)]
 pub struct RpcContext {
-    pub(crate) chain: Arc<Chain>,
+    pub(crate) chain: Option<Arc<Chain>>,
     pub(crate) net: P2pHandle,
     pub(crate) enode: Enode,
     /// The signed node record as text; empty when it could not be made.
     pub(crate) record: String,
     pub(crate) network_id: u64,
+    pub(crate) reloader: Option<Arc<Reloader>>,
+    pub(crate) listeners: mesh::Listeners,
 }
 
 impl RpcContext {
@@ -38,7 +43,7 @@ impl RpcContext {
     /// kept.
     #[must_use]
     pub fn new(
-        chain: Arc<Chain>,
+        chain: Option<Arc<Chain>>,
         net: P2pHandle,
         key: &NodeKey,
         enode: &Enode,
@@ -53,7 +58,22 @@ impl RpcContext {
             },
             |record| record.to_base64(),
         );
-        Self { chain, net, enode: enode.clone(), record, network_id }
+        Self {
+            chain,
+            net,
+            enode: enode.clone(),
+            record,
+            network_id,
+            reloader: None,
+            listeners: Default::default(),
+        }
+    }
+}
+
+impl RpcContext {
+    /// The chain, for the methods that need one.
+    fn chain(&self) -> Result<&Arc<Chain>, ErrorObjectOwned> {
+        self.chain.as_ref().ok_or_else(|| refused("this node has no chain"))
     }
 }
 
@@ -71,6 +91,7 @@ pub fn module(context: RpcContext) -> RpcModule<RpcContext> {
 fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
     eth::register(module)?;
     admin::register(module)?;
+    mesh::register(module)?;
     module.register_method("net_version", |_, context, _| context.network_id.to_string())?;
     module.register_method("net_listening", |_, context, _| context.net.listening().is_some())?;
     module.register_method("net_peerCount", |_, context, _| {

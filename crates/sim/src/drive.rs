@@ -27,14 +27,19 @@ impl World {
         }
         let Some(running) = self.running(node) else { return };
         running.wake = None;
+        let of_manager = running.manager.poll_timeout().is_some_and(|due| due <= now);
         let due = running.poll_timeout().is_some_and(|due| due <= now);
         let touched = if due { running.handle_timeout(now) } else { Vec::new() };
+        if of_manager {
+            self.changed.insert(node);
+        }
         self.pump(node, touched);
     }
 
     /// Runs until nothing is left to do at this point of time.
     pub(crate) fn settle(&mut self) {
-        while self.listen() || self.answer_bells() {}
+        self.tell_time();
+        while self.listen() || self.listen_to_meshes() || self.answer_bells() {}
     }
 
     /// Drives connections for which something was queued from outside. Says whether there were any.
@@ -73,6 +78,7 @@ impl World {
     fn obey_all(&mut self, node: NodeIndex, todo: &mut VecDeque<ConnectionId>) {
         while let Some(output) = self.running(node).and_then(|running| running.manager.poll()) {
             self.decided((node, &output));
+            self.changed.insert(node);
             self.obey(node, output, todo);
         }
     }
@@ -129,6 +135,9 @@ impl World {
 
     fn tell_quietly(&mut self, node: NodeIndex, input: Input) {
         let now = self.now;
+        if !matches!(input, Input::Alive { .. }) {
+            self.changed.insert(node);
+        }
         if let Some(running) = self.running(node) {
             running.manager.handle(now, input);
         }
@@ -164,6 +173,7 @@ impl World {
     ) {
         let life = self.nodes.get(node.0).map_or(0, |node| node.life);
         let waker = bell(&self.woken, node, life, conn);
+        self.changed.insert(node);
         let Some(running) = self.running(node) else { return };
         running.conns.insert(conn, Conn::new(stream, side, address, waker));
     }
@@ -175,6 +185,7 @@ impl World {
             let Some(held) = self.conn(node, conn) else { return };
             let (stream, side) = (held.stream, held.side);
             let Some(machine) = &mut held.machine else { return };
+            held.due = None;
             machine.attend(now);
             machine.receive(now, &mut held.input);
             let mut out = BytesMut::new();
@@ -189,6 +200,7 @@ impl World {
             }
             let events: Vec<_> = core::iter::from_fn(|| machine.poll()).collect();
             let finished = machine.is_finished();
+            held.due = machine.poll_timeout();
             let asleep = machine.sleep(&held.waker);
             if !out.is_empty() {
                 self.send(stream, side, Segment::Data(out.freeze()));
@@ -260,6 +272,7 @@ impl World {
 
     /// Closes the socket of a connection with a last segment, and forgets it.
     fn drop_socket(&mut self, node: NodeIndex, conn: ConnectionId, last: Segment) {
+        self.changed.insert(node);
         let Some(running) = self.running(node) else { return };
         let Some(held) = running.conns.remove(&conn) else { return };
         self.send(held.stream, held.side, last);

@@ -47,6 +47,7 @@ mod decisions;
 mod drive;
 mod eth;
 pub mod invariants;
+mod mesh;
 mod network;
 mod node;
 mod observe;
@@ -54,6 +55,7 @@ mod schedule;
 mod world;
 
 pub use eth::{Accusation, ChainNode, Conduct};
+pub use mesh::{Application, Delivered, DeliveredCast, MeshNode, MeshRecord};
 pub use network::{Conditions, NodeIndex};
 pub use node::NodeConfig;
 pub use world::{World, WorldConfig};

@@ -18,6 +18,7 @@ use chainmesh_proto::session::connection::{Blame, CloseCause, Connection, LocalN
 use chainmesh_proto::time::{Instant, earliest};
 
 use crate::eth::{ChainNode, EthNode};
+use crate::mesh::{MeshMember, MeshNode};
 use crate::network::{NodeIndex, StreamId};
 
 /// TCP port of every node's listener.
@@ -34,6 +35,8 @@ pub struct NodeConfig {
     pub modules: Vec<Module>,
     /// Its chain: it speaks `eth` beside its modules, and synchronises.
     pub chain: Option<ChainNode>,
+    /// Its part in a mesh: it speaks `mesh` beside its modules.
+    pub mesh: Option<MeshNode>,
 }
 
 /// A node, running or not.
@@ -43,6 +46,7 @@ pub(crate) struct Node {
     pub(crate) max_peers: usize,
     pub(crate) modules: Vec<Module>,
     pub(crate) chain: Option<ChainNode>,
+    pub(crate) mesh: Option<MeshNode>,
     /// What it dials after every start.
     pub(crate) wanted: Vec<(DialTarget, NodeKind)>,
     /// Counts its starts.
@@ -56,6 +60,8 @@ pub(crate) struct Running {
     pub(crate) conns: BTreeMap<ConnectionId, Conn>,
     /// What synchronises, if the node has a chain.
     pub(crate) eth: Option<EthNode>,
+    /// Its mesh, if it is a member of one.
+    pub(crate) mesh: Option<MeshMember>,
     /// The earliest time at which the world will wake this node.
     pub(crate) wake: Option<Instant>,
 }
@@ -73,6 +79,8 @@ pub(crate) struct Conn {
     /// The manager has decided against it, or it is over: only a farewell may follow.
     pub(crate) closing: bool,
     pub(crate) waker: Waker,
+    /// When its machine has to be looked at.
+    pub(crate) due: Option<Instant>,
 }
 
 impl Conn {
@@ -86,6 +94,7 @@ impl Conn {
             peer: None,
             closing: false,
             waker,
+            due: None,
         }
     }
 }
@@ -123,19 +132,21 @@ impl Running {
     pub(crate) fn new(
         config: PeerManagerConfig,
         local: Arc<LocalNode>,
-        eth: Option<EthNode>,
+        (eth, mesh): (Option<EthNode>, Option<MeshMember>),
         seed: [u8; 32],
     ) -> Self {
         let manager = PeerManager::new(config, seed);
-        Self { manager, local, conns: BTreeMap::new(), eth, wake: None }
+        Self { manager, local, conns: BTreeMap::new(), eth, mesh, wake: None }
     }
 
     /// When something is due.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let machines = self.conns.values().filter_map(|conn| conn.machine.as_ref());
         let sync = self.eth.as_ref().and_then(|eth| eth.machine.poll_timeout());
-        machines
-            .filter_map(Connection::poll_timeout)
+        let mesh = self.mesh.as_ref().and_then(|member| member.mesh.poll_timeout());
+        self.conns
+            .values()
+            .filter_map(|conn| conn.due)
+            .chain(mesh)
             .fold(earliest(self.manager.poll_timeout(), sync), |a, b| earliest(a, Some(b)))
     }
 
@@ -147,10 +158,15 @@ impl Running {
         {
             eth.machine.handle_timeout(now);
         }
+        if let Some(member) = &self.mesh
+            && member.mesh.poll_timeout().is_some_and(|due| due <= now)
+        {
+            member.mesh.handle_timeout();
+        }
         let mut touched = Vec::new();
         for (name, conn) in &mut self.conns {
             if let Some(machine) = &mut conn.machine
-                && machine.poll_timeout().is_some_and(|due| due <= now)
+                && conn.due.is_some_and(|due| due <= now)
             {
                 machine.handle_timeout(now);
                 touched.push(*name);

@@ -19,7 +19,8 @@ use rand_core::{Rng, SeedableRng};
 use crate::chain::{Audit, Sound};
 use crate::decisions::DecisionHash;
 use crate::eth::{self, Accusation, EthNode, Heard, Hearer, Work};
-use crate::invariants::{self, Broken, Invariant};
+use crate::invariants::{Broken, EVERY_STEP, Invariant, OF_CONNECTIONS};
+use crate::mesh::{Clock, MeshHeard, MeshMember, MeshRecord};
 use crate::network::{Arrival, Conditions, Network, NodeIndex, Segment, StreamId};
 use crate::node::{Node, NodeConfig, Running, Woken, host, listener};
 use crate::schedule::Schedule;
@@ -66,7 +67,13 @@ pub struct World {
     pub(crate) sound: Sound,
     pub(crate) announcements: BTreeMap<(NodeIndex, B256), u32>,
     pub(crate) accusations: Vec<Accusation>,
-    rules: Vec<Invariant>,
+    /// The time, for those who look at it from within a connection.
+    pub(crate) clock: Clock,
+    /// What the meshes said.
+    pub(crate) mesh_heard: MeshHeard,
+    pub(crate) records: BTreeMap<NodeIndex, MeshRecord>,
+    /// Nodes of which a connection may have changed since the rules were looked at.
+    pub(crate) changed: BTreeSet<NodeIndex>,
     pub(crate) steps: u64,
 }
 
@@ -95,7 +102,10 @@ impl World {
             sound: Sound::new(),
             announcements: BTreeMap::new(),
             accusations: Vec::new(),
-            rules: invariants::ALL.to_vec(),
+            clock: Clock::default(),
+            mesh_heard: MeshHeard::default(),
+            records: BTreeMap::new(),
+            changed: BTreeSet::new(),
             steps: 0,
         }
     }
@@ -104,7 +114,7 @@ impl World {
     pub fn add_node(&mut self, config: NodeConfig) -> NodeIndex {
         let index = NodeIndex(self.nodes.len());
         let key = config.key.unwrap_or_else(|| NodeKey::from_entropy(self.entropy()));
-        let silent = config.modules.is_empty() && config.chain.is_none();
+        let silent = config.modules.is_empty() && config.chain.is_none() && config.mesh.is_none();
         let modules = if silent { silent_module() } else { config.modules };
         let id = key.peer_id();
         self.by_id.insert(id, index);
@@ -115,6 +125,7 @@ impl World {
             max_peers: config.max_peers.unwrap_or(DEFAULT_MAX_PEERS),
             modules,
             chain: config.chain,
+            mesh: config.mesh,
             wanted: Vec::new(),
             life: 0,
             running: None,
@@ -140,6 +151,7 @@ impl World {
     /// Tells a running node's manager something.
     pub fn tell(&mut self, node: NodeIndex, input: Input) {
         let now = self.now;
+        self.changed.insert(node);
         if let Some(running) = self.running(node) {
             running.manager.handle(now, input);
             self.pump(node, Vec::new());
@@ -192,6 +204,8 @@ impl World {
         let chain = self.chain(index).cloned();
         // Only nodes that have one take from the world's chance for it.
         let sync = chain.map(|chain| EthNode::new(&chain, self.entropy()));
+        let in_mesh = self.nodes.get(index.0).is_some_and(|node| node.mesh.is_some());
+        let mesh_seed = in_mesh.then(|| self.entropy());
         self.network.set_host(index, true);
         let Some(node) = self.nodes.get_mut(index.0) else { return };
         if node.running.is_some() {
@@ -202,6 +216,12 @@ impl World {
         if let Some(chain) = &node.chain {
             modules.extend(eth::modules(chain, (index, node.life), &self.heard));
         }
+        let member = node.mesh.as_ref().zip(mesh_seed).map(|(mesh, seed)| {
+            let hearer = (index, node.life);
+            MeshMember::start(mesh, node.id, seed, hearer, &self.mesh_heard, &self.clock)
+        });
+        let (member, module) = member.unzip();
+        modules.extend(module.flatten());
         let local = Arc::new(LocalNode {
             key: node.key.duplicate(),
             client_name: format!("sim/node-{}", index.0),
@@ -211,7 +231,7 @@ impl World {
             tls: None,
         });
         let config = PeerManagerConfig::new(node.id, node.max_peers);
-        node.running = Some(Running::new(config, local, sync, seed));
+        node.running = Some(Running::new(config, local, (sync, member), seed));
         let wanted = node.wanted.clone();
         self.audit(index);
         for (target, kind) in wanted {
@@ -262,6 +282,7 @@ impl World {
             self.step()?;
         }
         self.now = end;
+        self.tell_time();
         Ok(())
     }
 
@@ -279,6 +300,7 @@ impl World {
         while !condition(self) {
             if self.schedule.next_time().is_none_or(|at| at > end) {
                 self.now = end;
+                self.tell_time();
                 return Ok(condition(self));
             }
             self.step()?;
@@ -290,6 +312,7 @@ impl World {
     fn step(&mut self) -> Result<(), Broken> {
         let Some((at, event)) = self.schedule.pop() else { return Ok(()) };
         self.now = self.now.max(at);
+        self.tell_time();
         self.steps += 1;
         let touched = match event {
             Event::Wake(node, life) => {
@@ -307,15 +330,18 @@ impl World {
             }
         };
         self.settle();
+        for node in core::mem::take(&mut self.changed) {
+            self.check(node, OF_CONNECTIONS)?;
+        }
         let nodes = match touched {
             Some(node) => node.0..node.0 + 1,
             None => 0..self.nodes.len(),
         };
-        nodes.map(NodeIndex).try_for_each(|node| self.check(node))
+        nodes.map(NodeIndex).try_for_each(|node| self.check(node, EVERY_STEP))
     }
 
-    fn check(&self, node: NodeIndex) -> Result<(), Broken> {
-        self.rules.iter().try_for_each(|rule| rule(self, node)).map_err(|violation| Broken {
+    fn check(&self, node: NodeIndex, rules: &[Invariant]) -> Result<(), Broken> {
+        rules.iter().try_for_each(|rule| rule(self, node)).map_err(|violation| Broken {
             seed: self.seed,
             at: self.now,
             violation,

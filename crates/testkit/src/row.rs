@@ -34,6 +34,14 @@ impl Row {
         self.record(what, seconds(measured), format!("< {}", seconds(limit)), measured < limit);
     }
 
+    /// A time for which the matrix has no number.
+    ///
+    /// # Panics
+    /// When it cannot be recorded.
+    pub fn note(&self, what: &str, measured: Duration) {
+        self.record(what, seconds(measured), "–".into(), true);
+    }
+
     /// A time that may reach a limit and not exceed it.
     ///
     /// # Panics

@@ -35,8 +35,6 @@ pub struct InspectedCertificate {
     pub authority: bool,
     /// Subject and issuer are the same.
     pub self_issued: bool,
-    /// It says what it may be used for, and signing is not among it.
-    pub(crate) cannot_sign: bool,
     pub(crate) raw_subject: Vec<u8>,
     pub(crate) raw_issuer: Vec<u8>,
 }
@@ -50,12 +48,19 @@ impl InspectedCertificate {
         Self::parse(certificate).map_err(CertificateError::Certificate)
     }
 
+    /// Whether a certificate says what it may be used for, and signing is not among it.
+    pub(crate) fn cannot_sign(certificate: &CertificateDer<'_>) -> bool {
+        // The suite of checks before this one has read all of it.
+        let Ok(parsed) = Certificate::from_der(certificate) else { return false };
+        let usage = parsed.tbs_certificate().get_extension::<KeyUsage>();
+        usage.is_ok_and(|usage| usage.is_some_and(|(_, usage)| !usage.digital_signature()))
+    }
+
     fn parse(certificate: &CertificateDer<'_>) -> der::Result<Self> {
         let parsed = Certificate::from_der(certificate)?;
         let tbs = parsed.tbs_certificate();
         let key = tbs.subject_public_key_info().to_der()?;
         let kind = x509_cert::spki::SubjectPublicKeyInfoRef::from_der(&key)?;
-        let usage = tbs.get_extension::<KeyUsage>()?.map(|(_, usage)| usage);
         let constraints = tbs.get_extension::<BasicConstraints>()?;
         let (subject, issuer) = (tbs.subject().to_der()?, tbs.issuer().to_der()?);
         Ok(Self {
@@ -69,7 +74,6 @@ impl InspectedCertificate {
             identity: CertificateIdentity::of_public_key(&key).ok(),
             authority: constraints.is_some_and(|(_, constraints)| constraints.ca),
             self_issued: subject == issuer,
-            cannot_sign: usage.is_some_and(|usage| !usage.digital_signature()),
             raw_subject: subject,
             raw_issuer: issuer,
         })

@@ -83,3 +83,17 @@ proptest! {
         let _ = format!("enode://{}@{text}", "11".repeat(64)).parse::<Enode>();
     }
 }
+
+#[test]
+fn addresses_of_node_lists() {
+    let address = |text: &str| parse_address(text).map(|(host, port)| format!("{host}:{port}"));
+    for text in ["127.0.0.1:30300", "[::1]:1", "n0.example.org:65535"] {
+        assert_eq!(address(text).as_deref(), Ok(text));
+    }
+    assert_eq!(address("127.0.0.1"), Err(EnodeError::Port("TCP")));
+    assert_eq!(address("n0:port"), Err(EnodeError::Port("TCP")));
+    assert_eq!(address("n0:65536"), Err(EnodeError::Port("TCP")));
+    assert_eq!(address(":30300"), Err(EnodeError::Host));
+    assert_eq!(address("[::1:30300"), Err(EnodeError::Host));
+    assert_eq!(address("no host:30300"), Err(EnodeError::Host));
+}

@@ -189,7 +189,7 @@ impl Trust {
             .map_err(Fault::Path)?;
         self.check_dates_of_authority(path.anchor(), now)?;
         // webpki leaves the key usage of the last certificate to us.
-        if InspectedCertificate::read(certificate).is_ok_and(|inspected| inspected.cannot_sign) {
+        if InspectedCertificate::cannot_sign(certificate) {
             return Err(Fault::Reason(RefusalReason::WrongUsage));
         }
         self.check_lists(identity.short()).map_err(Fault::Reason)?;

@@ -4,5 +4,6 @@ mod chain;
 mod consortium;
 mod echo;
 mod eth;
+mod mesh;
 mod sessions;
 mod support;

@@ -7,12 +7,14 @@ mod list;
 mod revoke;
 mod store;
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Context as _;
 use chainmesh_identity::NodeKey;
 use chainmesh_identity::certificate::{Authority, Date, ValidityPeriod, files};
 
 pub(super) use arguments::CaCommand;
-use arguments::{AgencyArgs, InitArgs};
+use arguments::{AgencyArgs, CaDirectory, InitArgs, IssueArgs};
 use store::Store;
 
 use super::output;
@@ -31,13 +33,27 @@ pub(super) fn run(command: &CaCommand) -> anyhow::Result<()> {
     }
 }
 
+/// A CA in `ca` and a certificate for each node (name, directory for its files, file with its key),
+/// made where they are not there already: for a network that is to be tried.
+pub(crate) fn provide(ca: &Path, nodes: &[(String, PathBuf, PathBuf)]) -> anyhow::Result<()> {
+    let directory = || CaDirectory { ca: ca.into() };
+    if Store::open(ca).is_err() {
+        create(&InitArgs { ca: directory(), name: Some("devnet".into()), days: 7300 })?;
+    }
+    for (name, out, key) in nodes {
+        if out.join(files::NODE_CERTIFICATE).exists() {
+            continue;
+        }
+        let (name, out, key) = (name.clone(), out.clone(), Some(key.clone()));
+        let args =
+            IssueArgs { ca: directory(), name, out, key, id: None, agency: None, days: 1095 };
+        issue::issue(&args)?;
+    }
+    Ok(())
+}
+
 fn init(args: &InitArgs) -> anyhow::Result<()> {
-    let entropy = chainmesh_net::entropy();
-    let number = entropy.iter().take(4).fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
-    let name = args.name.clone().unwrap_or_else(|| format!("chain-{number:08x}"));
-    let key = NodeKey::from_entropy(chainmesh_net::entropy());
-    let authority = Authority::create(&name, key.duplicate(), validity(args.days), serial())?;
-    let store = Store::create(&args.ca.ca, &authority, &key)?;
+    let (store, authority, name) = create(args)?;
     output::line(&format!("CA         {name}"))?;
     output::line(&format!("directory  {}", store.path().display()))?;
     output::line(&format!("valid to   {}", Date(authority.not_after())))?;
@@ -46,6 +62,16 @@ fn init(args: &InitArgs) -> anyhow::Result<()> {
         store.path().join(store::AUTHORITY_KEY).display()
     ));
     Ok(())
+}
+
+fn create(args: &InitArgs) -> anyhow::Result<(Store, Authority, String)> {
+    let entropy = chainmesh_net::entropy();
+    let number = entropy.iter().take(4).fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
+    let name = args.name.clone().unwrap_or_else(|| format!("chain-{number:08x}"));
+    let key = NodeKey::from_entropy(chainmesh_net::entropy());
+    let authority = Authority::create(&name, key.duplicate(), validity(args.days), serial())?;
+    let store = Store::create(&args.ca.ca, &authority, &key)?;
+    Ok((store, authority, name))
 }
 
 fn agency(args: &AgencyArgs) -> anyhow::Result<()> {
@@ -93,7 +119,7 @@ fn serial() -> [u8; 16] {
 }
 
 /// Copies the CA's certificate and the revocation lists to where a node finds them.
-fn hand_out(chain: &Store, to: &std::path::Path) -> anyhow::Result<()> {
+fn hand_out(chain: &Store, to: &Path) -> anyhow::Result<()> {
     let authority = files::read_certificates(&chain.path().join(store::AUTHORITY_CERTIFICATE))?;
     let text = files::certificates_to_pem(&authority)?;
     files::replace(&to.join(files::CA_CERTIFICATE), &text)?;

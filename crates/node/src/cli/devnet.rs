@@ -15,6 +15,9 @@ use crate::devnet::{self, DevnetOptions};
 /// makes an empty block every period (or has the blocks of a file); the others know nothing but its
 /// enode URL, and synchronise. A terminal shows a live table; other output gets one line a second.
 /// q, Ctrl-C or SIGTERM ends it, with a summary.
+///
+/// With --consortium it has a CA and a certificate for each node, and the nodes are connected over
+/// TLS: each with each, except the first with the last one. These two talk through the others.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -22,10 +25,19 @@ Examples:
   chainmesh devnet --nodes 8 --duration 30 --json    for scripts
   chainmesh devnet --data-dir ./net                  kept, to go on later
   chainmesh devnet --genesis genesis.json --chain chain.rlp
+  chainmesh devnet --consortium --data-dir ./net     certificates, TLS
 
 The nodes have their data in node1, node2, … of the data directory. While the
 devnet runs, this works, too:
   chainmesh peers --data-dir ./net/node1
+
+And with --consortium, where <ID> stands for the first digits of a node's ID:
+  chainmesh mesh --data-dir ./net/node1
+  chainmesh send --data-dir ./net/node1 --to <ID> --reply 5 hello
+  chainmesh listen --data-dir ./net/node4 --topic news
+  chainmesh send --data-dir ./net/node1 --topic news hello
+  chainmesh ca revoke node3 --ca ./net/ca
+  chainmesh ca export node1 --ca ./net/ca --out ./net/node1/cert
 
 Each line of --json is an object. Its \"type\" is \"status\" each second and
 \"summary\" in the end; \"synced\" says whether all nodes have the same chain
@@ -42,6 +54,9 @@ pub(super) struct DevnetArgs {
     /// End after so many seconds
     #[arg(long, value_name = "SECS")]
     duration: Option<u64>,
+    /// Make it a consortium: a CA, certificates, TLS, and a mesh in which one pair has no link
+    #[arg(long)]
+    consortium: bool,
     /// Print one JSON object a second, and nothing else
     #[arg(long)]
     json: bool,
@@ -78,6 +93,7 @@ pub(super) fn run(args: DevnetArgs) -> anyhow::Result<()> {
         data_dir,
         temporary: temporary.is_some(),
         chain: args.genesis.zip(args.chain),
+        consortium: args.consortium,
         json: args.json,
     };
     let result = super::runtime()?.block_on(devnet::run(options));

@@ -3,39 +3,63 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use chainmesh_chain::ChainSpec;
 use chainmesh_identity::{Enode, NodeKey, key_file};
+use chainmesh_net::mesh::NodeType;
 use clap::Args;
-use serde::{Deserialize, Deserializer};
 
-use super::signals::StopSignals;
+use super::signals::{self, StopSignals};
 use super::{logging, output};
+use crate::config::{CertificateSection, ConfigFile, NodeAddress, SessionChoice};
+use crate::consortium::{Consortium, Membership};
 use crate::data_dir::DataDir;
 use crate::node::{Node, NodeOptions};
 
-/// Longest configuration file that is read, bytes.
-const MAX_CONFIG_FILE: u64 = 1 << 20;
+/// TCP port that a node of a consortium listens on: FISCO BCOS's default for its gateways.
+const CONSORTIUM_PORT: u16 = 30300;
 
 /// Run a node until Ctrl-C or SIGTERM
 ///
 /// The node keeps its key and its chain in the data directory, prints its enode URL when it has
 /// started, and logs to stderr. Other commands reach it through the socket chainmesh.ipc in the
 /// data directory.
-#[derive(Debug, Default, Args, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+///
+/// In a consortium (--consortium) nodes talk over TLS and only to those who have a certificate of
+/// the same CA; the node is known by the key of its certificate. There it may do without a chain.
+/// Certificates, revocation lists and the lists of nodes are read again when their files change, on
+/// SIGHUP, and by `chainmesh mesh --reload`.
+#[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Examples:
   chainmesh run --data-dir ./node --genesis genesis.json
   chainmesh run --data-dir ./other --genesis genesis.json --port 30304 \\
       --bootnode enode://…@10.0.0.1:30303
+  chainmesh run --consortium --cert-dir ./n0 --data-dir ./data0 \\
+      --node 10.0.0.2:30300
   chainmesh run --config node.toml
 
 A configuration file has the same names, and a flag goes before it:
   data-dir = \"/var/lib/chainmesh\"
   genesis  = \"/etc/chainmesh/genesis.json\"
   port     = 30303
-  bootnode = [\"enode://…@10.0.0.1:30303\"]")]
+  bootnode = [\"enode://…@10.0.0.1:30303\"]
+
+For a node of a consortium it has these sections, too:
+  [p2p]
+  listen  = \"0.0.0.0:30300\"
+  nodes   = [\"10.0.0.2:30300\", \"10.0.0.3:30300\"]
+  session = \"tls\"                    # or \"rlpx\", without [cert]
+
+  [cert]
+  ca   = [\"conf/ca.crt\"]             # two of them during a rollover
+  cert = \"conf/node.crt\"
+  key  = \"conf/node.key\"
+  crl  = [\"conf/ca.crl\"]
+  deny = [\"<node id>\"]               # or allow, or both
+
+  [mesh]
+  groups = [\"group0\"]")]
 pub(super) struct RunArgs {
     /// Directory for key, chain and socket; it is made if it does not exist
     #[arg(long, value_name = "DIR")]
@@ -43,7 +67,7 @@ pub(super) struct RunArgs {
     /// The genesis file of the network; not needed when the data directory has a chain already
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
-    /// TCP port to listen on; 0 lets the system choose one [default: 30303]
+    /// TCP port to listen on; 0 lets the system choose one [default: 30303; 30300 in a consortium]
     #[arg(long)]
     port: Option<u16>,
     /// IP address to listen on [default: 0.0.0.0, all of them]
@@ -51,11 +75,9 @@ pub(super) struct RunArgs {
     listen: Option<IpAddr>,
     /// A node to connect to, for ever; may be given several times
     #[arg(long, value_name = "ENODE")]
-    #[serde(deserialize_with = "enodes")]
     bootnode: Vec<Enode>,
     /// As --bootnode, and not counted against --max-peers; may be given several times
     #[arg(long, value_name = "ENODE")]
-    #[serde(deserialize_with = "enodes")]
     trusted_peer: Vec<Enode>,
     /// Peers at most, trusted ones not counted [default: 50]
     #[arg(long, value_name = "NUMBER")]
@@ -69,80 +91,170 @@ pub(super) struct RunArgs {
     /// Use the node key in this file [default: p2p_key in the data directory, made if missing]
     #[arg(long, value_name = "FILE")]
     node_key: Option<PathBuf>,
+    /// Take part in a consortium: TLS with certificates, as [p2p] session = \"tls\" says it
+    #[arg(long, conflicts_with = "node_key")]
+    consortium: bool,
+    /// With --consortium: the directory with ca.crt, node.crt and node.key, as chainmesh ca issue
+    /// writes it
+    #[arg(long, value_name = "DIR", requires = "consortium")]
+    cert_dir: Option<PathBuf>,
+    /// A node to connect to, for ever: host:port (in a consortium) or an enode URL; may be given
+    /// several times
+    #[arg(long, value_name = "NODE")]
+    node: Vec<NodeAddress>,
     /// Read what is not given as a flag from this TOML file
     #[arg(long, value_name = "FILE.toml")]
-    #[serde(skip)]
     config: Option<PathBuf>,
     /// What is logged: a level, or target=level pairs [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
 }
 
-fn enodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Enode>, D::Error> {
-    let urls = Vec::<String>::deserialize(deserializer)?;
-    urls.iter().map(|url| url.parse().map_err(serde::de::Error::custom)).collect()
-}
-
 impl RunArgs {
     /// What is not given as a flag is taken from the file.
-    fn or(self, file: Self) -> Self {
-        let list = |flags: Vec<Enode>, file| if flags.is_empty() { file } else { flags };
+    fn or(self, file: &ConfigFile) -> Self {
+        let list = |flags: Vec<Enode>, file: &Vec<Enode>| {
+            if flags.is_empty() { file.clone() } else { flags }
+        };
+        let listen = file.p2p.listen.map(|listen| listen.0);
         Self {
-            data_dir: self.data_dir.or(file.data_dir),
-            genesis: self.genesis.or(file.genesis),
-            port: self.port.or(file.port),
-            listen: self.listen.or(file.listen),
-            bootnode: list(self.bootnode, file.bootnode),
-            trusted_peer: list(self.trusted_peer, file.trusted_peer),
+            data_dir: self.data_dir.or_else(|| file.data_dir.clone()),
+            genesis: self.genesis.or_else(|| file.genesis.clone()),
+            port: self.port.or(file.port).or(listen.map(|listen| listen.port())),
+            listen: self.listen.or(file.listen).or(listen.map(|listen| listen.ip())),
+            bootnode: list(self.bootnode, &file.bootnode),
+            trusted_peer: list(self.trusted_peer, &file.trusted_peer),
             max_peers: self.max_peers.or(file.max_peers),
             network_id: self.network_id.or(file.network_id),
-            validator_key: self.validator_key.or(file.validator_key),
-            node_key: self.node_key.or(file.node_key),
-            config: self.config,
-            log: self.log.or(file.log),
+            validator_key: self.validator_key.or_else(|| file.validator_key.clone()),
+            node_key: self.node_key.or_else(|| file.node_key.clone()),
+            consortium: self.consortium || file.p2p.session == Some(SessionChoice::Tls),
+            log: self.log.or_else(|| file.log.clone()),
+            ..self
+        }
+    }
+
+    /// Where certificates and nodes are named, to be read again.
+    fn membership(&self) -> Membership {
+        Membership {
+            config: self.config.clone(),
+            directory: self.cert_dir.clone(),
+            nodes: self.node.iter().cloned().collect(),
         }
     }
 }
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
-    let file = args.config.as_deref().map(read_config).transpose()?;
-    let args = args.or(file.unwrap_or_default());
+    let file = args.config.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
+    check(&args, &file)?;
+    let args = args.or(&file);
     logging::to_stderr(args.log.as_deref().unwrap_or(logging::DEFAULT_FILTER))?;
-    let options = options(&args)?;
+    let options = options(&args, &file)?;
     super::runtime()?.block_on(async {
         let mut signals = StopSignals::listen()?;
+        let mut hangup = signals::hangup()?;
         let node = Node::start(options).await?;
         if let Err(error) = output::line(&node.enode.to_string()) {
             // Whoever started the node need not listen to it.
             tracing::warn!("the enode URL was not printed: {error}");
         }
-        signals.next().await;
+        loop {
+            tokio::select! {
+                () = signals.next() => break,
+                _ = hangup.recv() => match &node.reloader {
+                    Some(reloader) => reloader.reload_and_log("SIGHUP").await,
+                    None => tracing::info!("SIGHUP: there is nothing to reload"),
+                },
+            }
+        }
         signals.end_on_next();
         node.stop().await;
         Ok(())
     })
 }
 
-fn options(args: &RunArgs) -> anyhow::Result<NodeOptions> {
+/// Flags and sections that contradict each other.
+fn check(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<()> {
+    let path = args.config.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+    let tls = args.consortium || file.p2p.session == Some(SessionChoice::Tls);
+    if args.consortium && file.p2p.session == Some(SessionChoice::Rlpx) {
+        bail!("--consortium needs TLS, but {path} says [p2p] session = \"rlpx\"");
+    }
+    if !tls && file.cert != CertificateSection::default() {
+        bail!(
+            "{path} has a section [cert], which only TLS uses: say [p2p] session = \"tls\", or give \
+             --consortium"
+        );
+    }
+    if file.p2p.listen.is_some() && (file.port.is_some() || file.listen.is_some()) {
+        bail!("{path} says where to listen twice: leave [p2p] listen, or port and listen, out");
+    }
+    let mut nodes = args.node.iter().chain(&file.p2p.nodes);
+    let address = nodes.find(|node| matches!(node, NodeAddress::Address(..)));
+    if let (false, Some(address)) = (tls, address) {
+        bail!(
+            "RLPx can only dial a node whose ID is known, so {address} must be an enode URL \
+             (chainmesh run prints it at its start); in a consortium give --consortium"
+        );
+    }
+    Ok(())
+}
+
+fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     let Some(data_dir) = &args.data_dir else {
         bail!("the node needs a place for its key and its chain: give --data-dir DIR");
     };
     let spec = args.genesis.as_deref().map(ChainSpec::read).transpose()?;
     let validator_key = args.validator_key.as_deref().map(read_key).transpose()?;
-    let node_key = args.node_key.as_deref().map(read_key).transpose()?;
-    let data = DataDir::open(data_dir, spec)?;
-    let key = match node_key {
-        Some(key) => key,
-        None => data.key()?,
+    let mut options = match args.consortium {
+        true => {
+            let consortium = Consortium::load(args.membership())?;
+            let (lock, chain) = DataDir::open_parts(data_dir, spec)?;
+            // A certificate may be for a key of another kind: what is signed with a node key then
+            // has one of its own.
+            let key = match consortium.node_key() {
+                Some(key) => key,
+                None => key_file::load_or_create(
+                    &lock.data_dir().join(key_file::KEY_FILE_NAME),
+                    chainmesh_net::entropy(),
+                )?,
+            };
+            let mut options = NodeOptions::of_parts(lock, chain, key);
+            options.port = CONSORTIUM_PORT;
+            options.consortium = Some(consortium);
+            options
+        }
+        false => {
+            let node_key = args.node_key.as_deref().map(read_key).transpose()?;
+            let data = DataDir::open(data_dir, spec)?;
+            let key = match node_key {
+                Some(key) => key,
+                None => data.key()?,
+            };
+            NodeOptions::new(data, key)
+        }
     };
-    let mut options = NodeOptions::new(data, key);
     options.port = args.port.unwrap_or(options.port);
     options.listen_address = args.listen.unwrap_or(options.listen_address);
     options.max_peers = args.max_peers.unwrap_or(options.max_peers);
     options.boot_nodes.clone_from(&args.bootnode);
+    if !args.consortium {
+        // In a consortium the reloader has them.
+        let nodes = if args.node.is_empty() { &file.p2p.nodes } else { &args.node };
+        options.boot_nodes.extend(nodes.iter().filter_map(|node| match node {
+            NodeAddress::Enode(enode) => Some(enode.clone()),
+            NodeAddress::Address(..) => None,
+        }));
+    }
     options.trusted_peers.clone_from(&args.trusted_peer);
     options.network_id = args.network_id;
     options.validator_key = validator_key;
+    if args.consortium || file.mesh.is_some() {
+        // A node that only follows a chain is an observer.
+        let follows = options.chain.is_some() && options.validator_key.is_none();
+        let role = if follows { NodeType::OBSERVER } else { NodeType::CONSENSUS };
+        options.mesh = Some(file.mesh.clone().unwrap_or_default().options(role));
+    }
     Ok(options)
 }
 
@@ -156,17 +268,4 @@ fn read_key(path: &Path) -> anyhow::Result<NodeKey> {
             path.display()
         ),
     }
-}
-
-fn read_config(path: &Path) -> anyhow::Result<RunArgs> {
-    let failed = || format!("cannot read the configuration file {}", path.display());
-    let length = path.metadata().with_context(failed)?.len();
-    if length > MAX_CONFIG_FILE {
-        bail!("the configuration file {} is longer than {MAX_CONFIG_FILE} bytes", path.display());
-    }
-    let text = std::fs::read_to_string(path).with_context(failed)?;
-    let invalid = || format!("the configuration file {} is not valid", path.display());
-    toml::from_str(&text)
-        .map_err(|error| anyhow::anyhow!("{}", error.to_string().trim_end()))
-        .with_context(invalid)
 }

@@ -12,6 +12,15 @@ pub(crate) struct StopSignals {
     terminate: Signal,
 }
 
+/// SIGHUP, by which an operator asks a process to read its files again. From now on it does not end
+/// the process. Needs a tokio runtime.
+///
+/// # Errors
+/// When the system does not let us.
+pub(crate) fn hangup() -> anyhow::Result<Signal> {
+    signal(SignalKind::hangup()).context("cannot listen to signals")
+}
+
 impl StopSignals {
     /// From now on the signals do not end the process by themselves. Needs a tokio runtime.
     ///

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::chatter::Pings;
+use super::mesh::{MeshView, Route};
 use super::sample::{NodeView, View};
 
 /// One line of `chainmesh devnet --json`, with the events after the first `seen`.
@@ -18,6 +20,7 @@ pub(super) fn status(view: &View, seen: u64) -> String {
             "blocksPerSecond": rounded(node.blocks_per_second),
             "bytesIn": node.bytes_in,
             "bytesOut": node.bytes_out,
+            "mesh": node.mesh.as_ref().map(mesh),
         })
     };
     let events = view.events_after(seen).iter();
@@ -27,6 +30,7 @@ pub(super) fn status(view: &View, seen: u64) -> String {
         "seconds": rounded(view.elapsed.as_secs_f64()),
         "synced": view.synced,
         "nodes": view.nodes.iter().map(node).collect::<Vec<_>>(),
+        "pings": view.consortium.as_ref().map(|consortium| pings(&consortium.pings)),
         "events": events.map(event).collect::<Vec<_>>(),
     })
     .to_string()
@@ -43,12 +47,14 @@ pub(super) fn summary(view: &View) -> String {
             "peers": node.peers,
             "bytesIn": node.bytes_in,
             "bytesOut": node.bytes_out,
+            "mesh": node.mesh.as_ref().map(mesh),
         })
     };
     json!({
         "type": "summary",
         "seconds": rounded(view.elapsed.as_secs_f64()),
         "headsAgree": view.heads_agree(),
+        "pings": view.consortium.as_ref().map(|consortium| pings(&consortium.pings)),
         "nodes": view.nodes.iter().map(node).collect::<Vec<_>>(),
     })
     .to_string()
@@ -56,6 +62,29 @@ pub(super) fn summary(view: &View) -> String {
 
 fn head(node: &NodeView) -> Value {
     json!({"number": node.head.number, "hash": node.head.hash})
+}
+
+/// How a node of a consortium sees the mesh.
+fn mesh(mesh: &MeshView) -> Value {
+    let route = |route: &Route| json!({"to": route.to, "via": route.via, "hops": route.hops});
+    json!({
+        "members": mesh.members,
+        "links": mesh.links,
+        "routes": mesh.routes.iter().map(route).collect::<Vec<_>>(),
+        "topics": mesh.topics,
+        "messagesSent": mesh.sent,
+        "messagesDelivered": mesh.delivered,
+        "packetsPassedOn": mesh.forwarded,
+    })
+}
+
+/// Messages from the first node of a consortium to the last, which has no link to it.
+fn pings(pings: &Pings) -> Value {
+    json!({
+        "answered": pings.answered,
+        "lost": pings.lost,
+        "milliseconds": pings.last.map(|last| rounded(last.as_secs_f64() * 1000.0)),
+    })
 }
 
 /// Three digits behind the point: more say nothing here.

@@ -1,5 +1,6 @@
 //! The network as one plain line a second, for output that is no terminal.
 
+use super::mesh::MeshView;
 use super::sample::{NodeView, View};
 use crate::cli::output::{bytes, short_hash};
 
@@ -9,8 +10,18 @@ const ONE_BY_ONE: usize = 8;
 /// One line about the network.
 pub(super) fn status(view: &View) -> String {
     let sum = |of: fn(&NodeView) -> u64| view.nodes.iter().map(of).sum::<u64>();
+    let mesh = view.consortium.as_ref().map(|consortium| {
+        let of = |of: fn(&MeshView) -> u64| {
+            each(view, |node| node.mesh.as_ref().map(of).unwrap_or_default())
+        };
+        let last = consortium.pings.last;
+        let answer = last.map_or_else(|| "-".into(), |last| format!("{:.1} ms", millis(last)));
+        let (members, delivered) = (of(|mesh| mesh.members as u64), of(|mesh| mesh.delivered));
+        format!("members {members}  delivered {delivered}  1 to {} {answer}  ", view.nodes.len())
+    });
+    let mesh = mesh.unwrap_or_default();
     format!(
-        "{}  head {} {}  heads {}  peers {}  {:.1} blocks/s  in {}  out {}  {}",
+        "{}  head {} {}  heads {}  peers {}  {mesh}{:.1} blocks/s  in {}  out {}  {}",
         at(view.elapsed),
         view.best.number,
         short_hash(&view.best.hash),
@@ -26,6 +37,10 @@ pub(super) fn status(view: &View) -> String {
 /// One line about an event.
 pub(super) fn event(event: &super::events::Event) -> String {
     format!("{}  {}", at(event.at), event.text)
+}
+
+fn millis(span: std::time::Duration) -> f64 {
+    span.as_secs_f64() * 1000.0
 }
 
 fn at(since: std::time::Duration) -> String {

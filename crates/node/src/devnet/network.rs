@@ -9,13 +9,16 @@ use anyhow::{Context as _, bail};
 use chainmesh_chain::file::{self, ImportSummary};
 use chainmesh_chain::genesis::{DevNetwork, dev_clique};
 use chainmesh_chain::{Chain, ChainSpec, Consensus, clique};
+use chainmesh_identity::Enode;
 use chainmesh_identity::key_file::{self, KEY_FILE_NAME};
 use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
 use tokio::task::JoinHandle;
 
-use super::DevnetOptions;
+use super::chatter::Chatter;
 use super::sample::Sampler;
+use super::{DevnetOptions, mesh};
 use crate::cli::output::grouped;
+use crate::config::NodeAddress;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::node::{Node, NodeOptions};
 
@@ -80,6 +83,9 @@ pub(super) struct Network {
     pub(super) members: Vec<Member>,
     import: Option<Import>,
     begun: bool,
+    /// The directory of the network, if it is a consortium.
+    consortium: Option<PathBuf>,
+    chatter: Option<Chatter>,
 }
 
 impl Network {
@@ -88,9 +94,18 @@ impl Network {
         let (count, period) = (options.nodes, options.period);
         let data_dir = options.data_dir.clone();
         let genesis = options.chain.as_ref().map(|(genesis, _)| genesis.clone());
-        let open = move || open_all(&data_dir, count, period, genesis.as_deref());
+        let consortium = options.consortium;
+        let open = move || {
+            let members = open_all(&data_dir, count, period, genesis.as_deref())?;
+            if consortium {
+                let directories: Vec<_> = (1..=count).map(|node| folder(&data_dir, node)).collect();
+                mesh::certify(&data_dir, &directories)?;
+            }
+            Ok::<_, anyhow::Error>(members)
+        };
         let members = tokio::task::spawn_blocking(open).await??;
-        let mut network = Self { members, import: None, begun: false };
+        let consortium = options.consortium.then(|| options.data_dir.clone());
+        let mut network = Self { members, import: None, begun: false, consortium, chatter: None };
         if let (Some((_, path)), Some(first)) = (&options.chain, network.members.first()) {
             network.import = Some(Import::start(path, &first.chain)?);
         }
@@ -99,6 +114,16 @@ impl Network {
 
     pub(super) const fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// The directory of the network, if it is a consortium.
+    pub(super) fn consortium(&self) -> Option<&Path> {
+        self.consortium.as_deref()
+    }
+
+    /// What the nodes of a consortium say to each other.
+    pub(super) const fn chatter(&self) -> Option<&Chatter> {
+        self.chatter.as_ref()
     }
 
     /// Whether every node has its network.
@@ -138,10 +163,11 @@ impl Network {
             let blocks = grouped(progress.blocks);
             sampler.tell(format!("node 1 has {blocks} blocks from the file"));
         }
-        let mut first = None;
+        let mut started: Vec<Enode> = Vec::new();
         // All of the others want the first one, and a part of its slots is not for inbound peers.
-        let max_peers = (self.members.len() * 2).max(DEFAULT_MAX_PEERS);
-        for member in &mut self.members {
+        let count = self.members.len();
+        let max_peers = (count * 2).max(DEFAULT_MAX_PEERS);
+        for (index, member) in self.members.iter_mut().enumerate() {
             let Some(data) = member.data.take() else { continue };
             let key = data.key()?;
             let validator_key = (member.role == Role::Validator).then(|| key.duplicate());
@@ -150,10 +176,26 @@ impl Network {
             options.port = 0;
             options.max_peers = max_peers;
             options.validator_key = validator_key;
-            options.boot_nodes.extend(first.clone());
+            if self.consortium.is_some() {
+                // By their addresses, as in a node list of FISCO: the certificate says who is there.
+                let others = started.iter().enumerate();
+                let linked = others.filter(|(at, _)| mesh::are_linked(at + 1, index + 1, count));
+                let links = linked
+                    .map(|(_, node)| NodeAddress::Address(node.host.clone(), node.tcp_port))
+                    .collect();
+                mesh::join(&mut options, member.role, links)?;
+            } else {
+                options.boot_nodes.extend(started.first().cloned());
+            }
             let node = Node::start(options).await?;
-            first.get_or_insert_with(|| node.enode.clone());
+            started.push(node.enode.clone());
             member.node = Some(node);
+        }
+        if let Some(data_dir) = &self.consortium {
+            sampler.tell(format!("to see it from inside: {}", mesh::hint(data_dir)));
+            let nodes = self.members.iter().filter_map(|member| member.node.as_ref());
+            let meshes = nodes.filter_map(|node| Some((node.net.local_id, node.net.mesh()?)));
+            self.chatter = Some(Chatter::start(meshes.collect()));
         }
         Ok(())
     }
@@ -167,6 +209,7 @@ impl Network {
 
     /// Ends all nodes.
     pub(super) async fn stop(self) {
+        drop(self.chatter);
         if let Some(import) = self.import {
             import.shared.stop.store(true, Relaxed);
             // Whatever came of it, what it has stored is kept.
@@ -200,14 +243,18 @@ impl Import {
     }
 }
 
+/// The data directory of a node, from 1.
+fn folder(data_dir: &Path, number: usize) -> PathBuf {
+    data_dir.join(format!("node{number}"))
+}
+
 fn open_all(
     data_dir: &Path,
     count: usize,
     period: Option<u64>,
     genesis: Option<&Path>,
 ) -> anyhow::Result<Vec<Member>> {
-    let folder = |number: usize| data_dir.join(format!("node{number}"));
-    let first = open_first(&folder(1), period, genesis)?;
+    let first = open_first(&folder(data_dir, 1), period, genesis)?;
     let spec = first.chain.spec().clone();
     write_genesis(&data_dir.join(GENESIS_FILE), &spec)?;
     let address = clique::address(first.key()?.public_key());
@@ -216,7 +263,12 @@ fn open_all(
         && signers.is_some_and(|signers| signers.contains(&address));
     let mut members = vec![member(if seals { Role::Validator } else { Role::Source }, first)];
     for number in 2..=count {
-        members.push(member(Role::Full, DataDir::open(&folder(number), Some(spec.clone()))?));
+        members.push(member(Role::Full, {
+            let data = DataDir::open(&folder(data_dir, number), Some(spec.clone()))?;
+            // Its certificate is made for it.
+            data.key()?;
+            data
+        }));
     }
     Ok(members)
 }

@@ -10,7 +10,9 @@ use chainmesh_net::PeerStatus;
 use chainmesh_proto::eth::chain::{ChainHead, ChainReader};
 use chainmesh_proto::peers::{ConnectionId, PeerState};
 
+use super::chatter::{Chatter, Pings};
 use super::events::{Event, Events};
+use super::mesh::{self, MeshView};
 use super::network::{Member, Network, Role};
 use crate::cli::output::short_hash;
 
@@ -71,6 +73,8 @@ pub(super) struct NodeView {
     pub(super) blocks_per_second: f64,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    /// In a consortium: how it sees the mesh.
+    pub(super) mesh: Option<MeshView>,
     /// Blocks that others have and it has not.
     missing: u64,
 }
@@ -79,6 +83,15 @@ impl NodeView {
     pub(super) const fn is_far_behind(&self) -> bool {
         self.missing > FAR_BEHIND
     }
+}
+
+/// What is only there in a consortium.
+#[derive(Debug, Clone)]
+pub(super) struct ConsortiumView {
+    /// The command that shows it from inside.
+    pub(super) hint: String,
+    /// Messages from the first node to the last.
+    pub(super) pings: Pings,
 }
 
 /// All nodes at one moment.
@@ -91,6 +104,8 @@ pub(super) struct View {
     pub(super) best: ChainHead,
     /// Whether all nodes are on one chain, and miss at most the block that is on its way.
     pub(super) synced: bool,
+    /// In a consortium.
+    pub(super) consortium: Option<ConsortiumView>,
     /// The last events, oldest first.
     pub(super) events: Vec<Event>,
     /// How many events there were since the start.
@@ -201,11 +216,22 @@ impl Sampler {
             let memory = &mut self.memories[index];
             nodes.push(view(index + 1, member, memory, (now, &peers, importing, best)));
         }
+        network.chatter().map(Chatter::events).into_iter().flatten().for_each(|event| {
+            self.tell(event);
+        });
+        for (node, member) in nodes.iter_mut().zip(&network.members) {
+            let mesh = member.node.as_ref().and_then(|node| node.net.mesh());
+            node.mesh = mesh.map(|mesh| MeshView::new(&mesh.report(), &self.numbers));
+        }
+        let consortium = network.consortium().map(|data_dir| ConsortiumView {
+            hint: mesh::hint(data_dir),
+            pings: network.chatter().map(Chatter::pings).unwrap_or_default(),
+        });
         let synced = network.is_running() && in_step(network, &nodes, best).await?;
         self.sync_events(&nodes, best, synced);
         let (events, event_count) = self.events.snapshot();
         let elapsed = now - self.began;
-        Ok(View { elapsed, nodes, best, synced, events, event_count })
+        Ok(View { elapsed, nodes, best, synced, consortium, events, event_count })
     }
 
     /// Connections that came and went since the last look. Both ends know of them; the word of the
@@ -271,6 +297,7 @@ fn view(
         blocks_per_second: memory.rate(now, head.number),
         bytes_in,
         bytes_out,
+        mesh: None,
         missing,
     }
 }

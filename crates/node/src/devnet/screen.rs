@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::sample::View;
-use super::table::LiveTable;
+use super::table::{CONSORTIUM_LINES, LiveTable};
 use super::{json, lines};
 use crate::cli::output;
 
@@ -38,9 +38,10 @@ pub(super) enum Screen {
 }
 
 impl Screen {
-    pub(super) fn open(kind: ScreenKind, nodes: usize) -> anyhow::Result<Self> {
+    pub(super) fn open(kind: ScreenKind, nodes: usize, consortium: bool) -> anyhow::Result<Self> {
+        let more = if consortium { CONSORTIUM_LINES } else { 0 };
         Ok(match kind {
-            ScreenKind::Table => Self::Table(Box::new(LiveTable::open(nodes)?)),
+            ScreenKind::Table => Self::Table(Box::new(LiveTable::open(nodes, more)?)),
             ScreenKind::Lines => Self::Lines(0),
             ScreenKind::Json => Self::Json(0),
         })

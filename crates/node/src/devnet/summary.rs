@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::chatter::Pings;
+use super::mesh::MeshView;
 use super::sample::View;
 use crate::cli::output::{bytes, duration, grouped};
 
@@ -27,6 +29,18 @@ pub(super) fn text(view: &View, kept: Option<&Path>) -> String {
             bytes(node.bytes_out),
         ));
     }
+    if let Some(consortium) = &view.consortium {
+        lines.push(String::new());
+        lines.push(format!(
+            "{:>5}  {:>5}  {:>7}  {:<10}  {:>8}  {:>9}  {:>9}",
+            "NODE", "LINKS", "MEMBERS", "ROUTES", "SENT", "DELIVERED", "PASSED ON"
+        ));
+        lines.extend(
+            view.nodes.iter().filter_map(|node| Some(mesh(node.number, node.mesh.as_ref()?))),
+        );
+        lines.push(String::new());
+        lines.push(messages(view.nodes.len(), &consortium.pings));
+    }
     if let Some(path) = kept {
         lines.push(String::new());
         lines.push(format!(
@@ -35,6 +49,29 @@ pub(super) fn text(view: &View, kept: Option<&Path>) -> String {
         ));
     }
     lines.join("\n")
+}
+
+fn mesh(number: usize, mesh: &MeshView) -> String {
+    format!(
+        "{:>5}  {:>5}  {:>7}  {:<10}  {:>8}  {:>9}  {:>9}",
+        number,
+        mesh.links,
+        mesh.members,
+        mesh.routes_text(),
+        grouped(mesh.sent),
+        grouped(mesh.delivered),
+        grouped(mesh.forwarded),
+    )
+}
+
+/// What became of the messages from the first node to the last.
+fn messages(last: usize, pings: &Pings) -> String {
+    let link = match last {
+        0..3 => String::new(),
+        _ => format!("Node 1 and node {last} have no link. "),
+    };
+    let (answered, all) = (pings.answered, pings.answered + pings.lost);
+    format!("{link}Of {all} messages from node 1 to node {last}, {answered} were answered.")
 }
 
 fn verdict(view: &View) -> String {

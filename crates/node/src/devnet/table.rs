@@ -1,19 +1,23 @@
 //! The network as a table that is drawn anew in its place, below what the terminal showed before.
 
+mod columns;
 mod keys;
 
 use std::io::{self, Stdout};
 
 use anyhow::Context as _;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Layout, Rect};
 use ratatui::prelude::CrosstermBackend;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Gauge, Paragraph};
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 
+use super::chatter::Pings;
+use super::mesh::MeshView;
 use super::sample::{NodeView, State, View};
-use crate::cli::output::{bytes, duration, grouped, short_hash};
+use crate::cli::output::duration;
+use columns::Column;
 use keys::Keys;
 
 /// Lines for events.
@@ -22,23 +26,8 @@ const EVENTS: u16 = 4;
 /// Lines that are no nodes: title, header, an empty one before the events.
 const OTHER_LINES: u16 = 3;
 
-/// Widths of the columns; the last one gets what is left, 14 of 80.
-const COLUMNS: [Constraint; 9] = [
-    Constraint::Length(4),
-    Constraint::Length(9),
-    Constraint::Length(5),
-    Constraint::Length(9),
-    Constraint::Length(9),
-    Constraint::Length(6),
-    Constraint::Length(7),
-    Constraint::Length(7),
-    Constraint::Min(8),
-];
-
-const HEADER: [&str; 9] = ["NODE", "ROLE", "PEERS", "HEAD", "HASH", "BLK/S", "IN", "OUT", "SYNC"];
-
-/// Columns that hold numbers, and stand to the right.
-const NUMBERS: [bool; 9] = [true, false, true, true, false, true, true, true, false];
+/// Lines that only a consortium has: its messages, and what to try.
+pub(super) const CONSORTIUM_LINES: u16 = 2;
 
 const BOLD: Style = Style::new().add_modifier(Modifier::BOLD);
 const DIM: Style = Style::new().add_modifier(Modifier::DIM);
@@ -51,10 +40,12 @@ pub(super) struct LiveTable {
 }
 
 impl LiveTable {
-    pub(super) fn open(nodes: usize) -> anyhow::Result<Self> {
+    /// The table for so many nodes, with `more` lines below them.
+    pub(super) fn open(nodes: usize, more: u16) -> anyhow::Result<Self> {
         let failed = "cannot use this terminal; try --json, or send the output into a file";
         let (_, rows) = crossterm::terminal::size().context(failed)?;
-        let wanted = u16::try_from(nodes).unwrap_or(u16::MAX).saturating_add(OTHER_LINES + EVENTS);
+        let wanted =
+            u16::try_from(nodes).unwrap_or(u16::MAX).saturating_add(OTHER_LINES + EVENTS + more);
         let viewport = Viewport::Inline(wanted.min(rows.saturating_sub(1).max(1)));
         crossterm::terminal::enable_raw_mode().context(failed)?;
         let backend = CrosstermBackend::new(io::stdout());
@@ -114,23 +105,35 @@ fn draw(frame: &mut Frame<'_>, view: &View) {
     };
     // In a low terminal the nodes go first, and one line is left for the last event.
     let nodes = u16::try_from(view.nodes.len()).unwrap_or(u16::MAX);
-    let beside = area.height.saturating_sub(nodes.saturating_add(OTHER_LINES));
+    let other = OTHER_LINES + if view.consortium.is_some() { CONSORTIUM_LINES } else { 0 };
+    let beside = area.height.saturating_sub(nodes.saturating_add(other));
     let event_lines = beside.clamp(1, EVENTS);
-    let room = usize::from(area.height.saturating_sub(OTHER_LINES + event_lines));
+    let room = usize::from(area.height.saturating_sub(other + event_lines));
 
     title(frame, line(0), view);
-    cells(frame, line(1), HEADER.map(String::from), BOLD);
+    let columns: &[Column] = match view.consortium {
+        Some(_) => &columns::CONSORTIUM,
+        None => &columns::OPEN,
+    };
+    let names = columns.iter().map(|column| column.name.into());
+    cells(frame, line(1), columns, names.collect(), BOLD);
     // Of more nodes than there are lines, the last line says how many are not shown.
     let shown = if view.nodes.len() > room { room.saturating_sub(1) } else { view.nodes.len() };
     let mut at = 2;
     for node in view.nodes.iter().take(shown) {
-        row(frame, line(at), node);
+        row(frame, line(at), columns, node);
         at += 1;
     }
     if shown < view.nodes.len() {
         let more = format!("   … and {} more nodes", view.nodes.len() - shown);
         frame.render_widget(Paragraph::new(more).style(DIM), line(at));
         at += 1;
+    }
+    if let Some(consortium) = &view.consortium {
+        talk(frame, line(at), view.nodes.len(), &consortium.pings);
+        let hint = format!(" try: {}", consortium.hint);
+        frame.render_widget(Paragraph::new(hint).style(DIM), line(at + 1));
+        at += CONSORTIUM_LINES;
     }
     at += 1;
     let from = view.events.len().saturating_sub(usize::from(event_lines));
@@ -153,19 +156,27 @@ fn title(frame: &mut Frame<'_>, area: Rect, view: &View) {
     frame.render_widget(Paragraph::new("q or Ctrl-C ends it ").style(DIM).right_aligned(), area);
 }
 
-fn row(frame: &mut Frame<'_>, area: Rect, node: &NodeView) {
-    let text = [
-        node.number.to_string(),
-        node.role.name().into(),
-        node.peers.to_string(),
-        grouped(node.head.number),
-        short_hash(&node.head.hash),
-        rate(node.blocks_per_second),
-        bytes(node.bytes_in),
-        bytes(node.bytes_out),
-        String::new(),
-    ];
-    let Some(last) = cells(frame, area, text, Style::new()) else { return };
+/// What becomes of the messages from the first node to the last.
+fn talk(frame: &mut Frame<'_>, area: Rect, last: usize, pings: &Pings) {
+    let (text, color) = match pings.last {
+        Some(time) => {
+            let millis = time.as_secs_f64() * 1000.0;
+            (format!("answered in {millis:.1} ms"), Color::Green)
+        }
+        None if pings.lost > 0 => ("no answer".into(), Color::Red),
+        None => ("not yet".into(), Color::Yellow),
+    };
+    let line = Line::from(vec![
+        Span::raw(format!(" node 1 to node {last}, without a link: ")),
+        Span::styled(text, Style::new().fg(color)),
+        Span::styled(format!("  ({} answered, {} lost)", pings.answered, pings.lost), DIM),
+    ]);
+    frame.render_widget(Paragraph::new(line), area);
+}
+
+fn row(frame: &mut Frame<'_>, area: Rect, columns: &[Column], node: &NodeView) {
+    let text = columns.iter().map(|column| (column.text)(node)).collect();
+    let Some(last) = cells(frame, area, columns, text, Style::new()) else { return };
     match node.state {
         State::Waiting => frame.render_widget(Paragraph::new("waiting").style(DIM), last),
         State::InStep => {
@@ -184,19 +195,19 @@ fn row(frame: &mut Frame<'_>, area: Rect, node: &NodeView) {
 }
 
 /// Writes a row, and gives the place of its last cell.
-fn cells(frame: &mut Frame<'_>, area: Rect, text: [String; 9], style: Style) -> Option<Rect> {
+fn cells(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    columns: &[Column],
+    text: Vec<String>,
+    style: Style,
+) -> Option<Rect> {
     let inner = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
-    let places = Layout::horizontal(COLUMNS).spacing(1).split(inner);
-    for ((text, place), number) in text.into_iter().zip(places.iter()).zip(NUMBERS) {
+    let widths = columns.iter().map(|column| column.width);
+    let places = Layout::horizontal(widths).spacing(1).split(inner);
+    for ((text, place), column) in text.into_iter().zip(places.iter()).zip(columns) {
         let cell = Paragraph::new(text).style(style);
-        frame.render_widget(if number { cell.right_aligned() } else { cell }, *place);
+        frame.render_widget(if column.number { cell.right_aligned() } else { cell }, *place);
     }
     places.last().copied()
-}
-
-fn rate(blocks_per_second: f64) -> String {
-    match blocks_per_second {
-        slow if slow < 99.95 => format!("{slow:.1}"),
-        fast => grouped(fast.round() as u64),
-    }
 }

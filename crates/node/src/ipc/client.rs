@@ -38,8 +38,10 @@ pub enum CallError {
         source: io::Error,
     },
     /// It took too long.
-    #[error("the node on {} did not answer within {} s", data_dir.display(), PATIENCE.as_secs())]
+    #[error("the node on {} did not answer within {} s", data_dir.display(), patience.as_secs())]
     TimedOut {
+        /// How long was waited.
+        patience: Duration,
         /// The data directory.
         data_dir: PathBuf,
     },
@@ -88,7 +90,19 @@ impl IpcClient {
     /// # Errors
     /// [`CallError::NotRunning`] and [`CallError::Io`].
     pub async fn connect(data_dir: &Path) -> Result<Self, CallError> {
-        match UnixStream::connect(data_dir.join(SOCKET_NAME)).await {
+        Self::connect_to(data_dir, &data_dir.join(SOCKET_NAME)).await
+    }
+
+    /// Connects to the node that listens on this socket.
+    ///
+    /// # Errors
+    /// As [`IpcClient::connect`]; the directory of the socket is named in its place.
+    pub async fn connect_socket(socket: &Path) -> Result<Self, CallError> {
+        Self::connect_to(socket.parent().unwrap_or(socket), socket).await
+    }
+
+    async fn connect_to(data_dir: &Path, socket: &Path) -> Result<Self, CallError> {
+        match UnixStream::connect(socket).await {
             Ok(stream) => {
                 let answers = JsonStream::new(MAX_ANSWER);
                 Ok(Self { data_dir: data_dir.into(), stream, answers })
@@ -107,9 +121,22 @@ impl IpcClient {
     /// # Errors
     /// See [`CallError`].
     pub async fn call(&mut self, method: &str, params: Value) -> Result<Value, CallError> {
+        self.call_within(PATIENCE, method, params).await
+    }
+
+    /// The same for a method that takes its time: the answer is waited for this long.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn call_within(
+        &mut self,
+        patience: Duration,
+        method: &str,
+        params: Value,
+    ) -> Result<Value, CallError> {
         let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let answer = tokio::time::timeout(PATIENCE, self.exchange(&request.to_string())).await;
-        let timed_out = |_| CallError::TimedOut { data_dir: self.data_dir.clone() };
+        let answer = tokio::time::timeout(patience, self.exchange(&request.to_string())).await;
+        let timed_out = |_| CallError::TimedOut { data_dir: self.data_dir.clone(), patience };
         let answer: Answer = serde_json::from_slice(&answer.map_err(timed_out)??)?;
         match answer.error {
             None => Ok(answer.result),

@@ -46,8 +46,17 @@ fn listen_address(context: &Arc<RpcContext>) -> String {
 
 fn node_info(context: &RpcContext) -> Value {
     let enode = &context.enode;
-    let spec = context.chain.spec();
-    let head = context.chain.head();
+    let mut protocols = serde_json::Map::new();
+    if let Some(chain) = &context.chain {
+        let (spec, head) = (chain.spec(), chain.head());
+        let eth = json!({
+            "network": context.network_id,
+            "genesis": spec.genesis_hash(),
+            "config": spec.config(),
+            "head": head.hash,
+        });
+        protocols.insert("eth".into(), eth);
+    }
     json!({
         "id": alloy_primitives::hex::encode(enode.id.node_hash()),
         "name": crate::node::client_name(),
@@ -56,13 +65,6 @@ fn node_info(context: &RpcContext) -> Value {
         "ip": enode.host.ip(),
         "ports": {"discovery": 0, "listener": enode.tcp_port},
         "listenAddr": context.net.listening(),
-        "protocols": {
-            "eth": {
-                "network": context.network_id,
-                "genesis": spec.genesis_hash(),
-                "config": spec.config(),
-                "head": head.hash,
-            },
-        },
+        "protocols": protocols,
     })
 }

@@ -17,21 +17,21 @@ type RpcResult<T> = Result<T, ErrorObjectOwned>;
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
     module.register_method("eth_blockNumber", |_, context, _| {
-        quantity(context.chain.head().number)
+        Ok::<_, ErrorObjectOwned>(quantity(context.chain()?.head().number))
     })?;
     module.register_method("eth_chainId", |_, context, _| {
-        quantity(context.chain.spec().config().chain_id)
+        Ok::<_, ErrorObjectOwned>(quantity(context.chain()?.spec().config().chain_id))
     })?;
     module.register_method("eth_syncing", |_, context, _| syncing(context))?;
     module.register_blocking_method("eth_getBlockByNumber", |params, context, _| {
         let (number, full) = block_params::<BlockTag>(&params)?;
         refuse_full(full)?;
-        block_by_tag(&context.chain, number)
+        block_by_tag(context.chain()?, number)
     })?;
     module.register_blocking_method("eth_getBlockByHash", |params, context, _| {
         let (hash, full) = block_params::<B256>(&params)?;
         refuse_full(full)?;
-        block_by_hash(&context.chain, hash)
+        block_by_hash(context.chain()?, hash)
     })?;
     Ok(())
 }
@@ -40,7 +40,7 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
 fn syncing(context: &RpcContext) -> Value {
     match context.net.sync_report() {
         Some(report) if report.state != SyncState::Following => {
-            let head = context.chain.head().number;
+            let head = context.chain.as_ref().map_or(0, |chain| chain.head().number);
             json!({
                 "startingBlock": quantity(head.saturating_sub(report.imported)),
                 "currentBlock": quantity(head),

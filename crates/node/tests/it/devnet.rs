@@ -201,3 +201,47 @@ fn it_ends_when_nobody_reads_any_more() {
     assert!(output.status.success(), "{stderr}");
     assert_eq!(stderr, "");
 }
+
+#[test]
+fn a_consortium_talks_without_a_link_and_has_one_chain() {
+    let dir = directory();
+    let data = text(&dir.path().join("net"));
+    let mut devnet = Devnet::start(&["--consortium", "--data-dir", &data]);
+    let (line, events) = devnet
+        .until(|line| line["synced"] == true && line["pings"]["answered"].as_u64().unwrap() >= 2);
+    let of = |name: &str| -> Vec<u64> {
+        (0..4).map(|at| line["nodes"][at]["mesh"][name].as_u64().unwrap()).collect()
+    };
+    assert_eq!(of("links"), [2, 3, 3, 2]);
+    assert_eq!(of("members"), [3, 3, 3, 3]);
+    let route = &line["nodes"][0]["mesh"]["routes"];
+    assert_eq!(route[0]["to"], 4, "{route}");
+    assert_eq!(route[0]["hops"], 2, "{route}");
+    assert!(events.iter().any(|text| text == "node 4 answers node 1"), "{events:?}");
+    assert!(events.iter().any(|text| text.starts_with("to see it from inside: ")), "{events:?}");
+
+    // The commands work on its nodes.
+    let last = line["nodes"][3]["enode"].as_str().unwrap();
+    let last = &last["enode://".len()..][..128];
+    let reply = succeeds(&[
+        "send",
+        "--data-dir",
+        &format!("{data}/node1"),
+        "--to",
+        last,
+        "--reply",
+        "20",
+        "hi",
+    ]);
+    assert_eq!(reply, "node 4 has got: hi\n");
+    let summary = devnet.end();
+    assert_eq!(summary["headsAgree"], true, "{summary}");
+    assert_eq!(summary["pings"]["lost"], 0, "{summary}");
+
+    // It goes on with the same certificates.
+    let list = succeeds(&["ca", "list", "--ca", &format!("{data}/ca"), "--json"]);
+    let mut again = Devnet::start(&["--consortium", "--data-dir", &data]);
+    again.until(|line| line["pings"]["answered"].as_u64().unwrap() >= 1);
+    again.end();
+    assert_eq!(succeeds(&["ca", "list", "--ca", &format!("{data}/ca"), "--json"]), list);
+}

@@ -6,6 +6,7 @@ mod doctor;
 mod files;
 mod ipc;
 mod key;
+mod mesh;
 mod run;
 mod support;
 mod usage;

@@ -12,6 +12,9 @@ fn every_command_has_help_with_an_example() {
         &["key", "new"],
         &["key", "show"],
         &["peers"],
+        &["mesh"],
+        &["send"],
+        &["listen"],
     ] {
         // No terminal is at the other end, so lines are 100 wide, unless they are written shorter.
         let help = succeeds(&[command, &["--help"]].concat());

@@ -3,7 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use chainmesh_identity::certificate::ShortId;
 use chainmesh_wire::mesh::{
-    Ext, GroupOptions, INITIAL_TTL, MAX_PACKET, Message, P2pId, Packet, PacketType, Route, Version,
+    COMPRESS_ABOVE, Ext, GroupOptions, INITIAL_TTL, MAX_PACKET, Message, P2pId, Packet, PacketType,
+    Route, Version, compress,
 };
 
 use super::sessions::From;
@@ -129,25 +130,27 @@ impl Mesh {
 
     /// The payload packed, where that is wanted and helps. Control packets are packed whenever the
     /// peer can read it: tables of large meshes shrink to a fifth.
-    fn packed(&self, version: Version, class: Class, parcel: &Parcel) -> Option<Bytes> {
+    fn packed(&mut self, version: Version, class: Class, parcel: &Parcel) -> Option<Bytes> {
         let size = parcel.front.len() + parcel.payload.len();
-        let wanted = self.config.compression || class == Class::Control;
+        let control = class == Class::Control;
         // A broadcast is never packed, in FISCO neither: its payload is shared by all receivers.
         let shared = parcel.packet_type == PacketType::BroadcastMessage;
-        if !wanted || shared || !version.may_compress() {
+        let wanted = control || self.config.compression;
+        if !wanted || shared || !version.may_compress() || size <= COMPRESS_ABOVE {
             return None;
         }
-        if size <= chainmesh_wire::mesh::COMPRESS_ABOVE {
-            return None;
-        }
-        let packed = match parcel.front.is_empty() {
-            true => chainmesh_wire::mesh::compress(&parcel.payload),
-            false => {
+        let packed = match (&self.packed_last, parcel.front.is_empty()) {
+            (Some((payload, packed)), true) if is_same(payload, &parcel.payload) => packed.clone(),
+            (_, true) => compress(&parcel.payload).ok()?,
+            (_, false) => {
                 let whole = [parcel.front.as_ref(), parcel.payload.as_ref()].concat();
-                chainmesh_wire::mesh::compress(&whole)
+                compress(&whole).ok()?
             }
         };
-        packed.ok().filter(|packed| packed.len() < size)
+        if control && parcel.front.is_empty() {
+            self.packed_last = Some((parcel.payload.clone(), packed.clone()));
+        }
+        Some(packed).filter(|packed| packed.len() < size)
     }
 
     /// Sends a packet that is complete.
@@ -232,6 +235,11 @@ impl Mesh {
         self.transmit(id, class, packet, None);
         Ok(())
     }
+}
+
+/// Whether both are the same piece of memory: what they say need not be compared.
+fn is_same(a: &Bytes, b: &Bytes) -> bool {
+    a.as_ptr() == b.as_ptr() && a.len() == b.len()
 }
 
 /// Whether a packet carries a message of applications.

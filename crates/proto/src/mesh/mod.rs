@@ -11,12 +11,15 @@
 //! | `router` | who can be reached, and over whom |
 //! | `forward` | how a packet is addressed, packed and passed on |
 //! | `status`, `topics`, `rc2` | what members tell of themselves |
-//! | `messages`, `pending` | messages of ours, until their end |
+//! | `messages`, `casts` | messages of ours to one, to all and to some |
+//! | `pending`, `attempts` | what becomes of them, until their end |
 //! | `amop` | what is carried for the broker of AMOP |
 //! | `receive`, `recent` | messages of others, once each |
 //! | `limits` | how much is too much |
 
 mod amop;
+mod attempts;
+mod casts;
 mod config;
 mod forward;
 mod io;
@@ -54,7 +57,7 @@ pub use self::io::{
 pub(crate) use self::limits::Bucket;
 pub use self::limits::{EXEMPT_MODULES, Limits, Rate};
 pub use self::module::{MESH, MESH_VERSION, MeshModule, MeshSink, PACKET};
-pub use self::report::{MemberReport, MeshCounters, MeshReport, SessionReport};
+pub use self::report::{MemberReport, MeshCounters, MeshReport, RouteReport, SessionReport};
 
 use self::limits::Limiter;
 use self::pending::PendingTable;
@@ -123,6 +126,9 @@ pub struct Mesh {
     topics: Topics,
     pending: PendingTable,
     recent: Recent,
+    /// The control payload that was packed last, and what came of it: all neighbours ask for one
+    /// table at a time.
+    packed_last: Option<(Bytes, Bytes)>,
     inbound: Limiter,
     outbound: Limiter,
     timers: Timers<Timer>,
@@ -156,6 +162,7 @@ impl Mesh {
             topics: Topics::new(),
             pending: PendingTable::default(),
             recent: Recent::new(RECENT_PER_SOURCE, RECENT_IN_ALL),
+            packed_last: None,
             inbound: Limiter::new(config.limits.clone()),
             outbound: Limiter::new(config.limits.clone()),
             timers: Timers::new(),

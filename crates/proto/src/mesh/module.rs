@@ -10,8 +10,9 @@ use bytes::Bytes;
 use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 
 use super::{
-    AmopEvent, Broadcast, Delivery, Input, Limits, Mesh, MeshConfig, MeshEvent, MeshFault,
-    MeshReport, MessageId, Multicast, Output, ReplyTo, SessionId, Settled, Unicast,
+    AmopEvent, Broadcast, Delivery, Input, Limits, Mesh, MeshConfig, MeshCounters, MeshEvent,
+    MeshFault, MeshReport, MessageId, Multicast, Output, ReplyTo, RouteReport, SessionId, Settled,
+    Unicast,
 };
 use crate::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
 use crate::session::SendError;
@@ -174,6 +175,18 @@ impl MeshModule {
         self.shared.lock().mesh.snapshot()
     }
 
+    /// The ways to all who can be reached, without the rest of the report.
+    #[must_use]
+    pub fn routes(&self) -> Vec<RouteReport> {
+        self.shared.lock().mesh.routes()
+    }
+
+    /// Counts since the start, without the rest of the report.
+    #[must_use]
+    pub fn counters(&self) -> MeshCounters {
+        self.shared.lock().mesh.counters()
+    }
+
     /// The session on the way to a front node of a group now, for those who want to wait for room
     /// ([`PeerContext::ready`]) before they send.
     #[must_use]
@@ -210,7 +223,9 @@ impl Shared {
 
     /// Runs the machine and carries out what it wants. Packets are queued under the lock, so that
     /// they leave in the order in which the machine made them; all else happens without it.
-    fn run(&self, step: impl FnOnce(&mut State)) -> Vec<(SessionId, MeshFault)> {
+    ///
+    /// Gives back why the session `of` is to end; others are ended here.
+    fn run_for(&self, of: Option<SessionId>, step: impl FnOnce(&mut State)) -> Option<MeshFault> {
         let effects = {
             let mut state = self.lock();
             step(&mut state);
@@ -228,17 +243,22 @@ impl Shared {
         for event in effects.events {
             self.sink.event(event);
         }
-        let mut closed = Vec::new();
+        let mut own = None;
         for (session, fault, peer) in effects.closed {
-            if let Some(peer) = peer {
+            if of == Some(session) {
+                own = Some(fault);
+            } else if let Some(peer) = peer {
                 peer.disconnect(fault.reason());
             }
-            closed.push((session, fault));
         }
         if effects.wake {
             self.sink.wake();
         }
-        closed
+        own
+    }
+
+    fn run(&self, step: impl FnOnce(&mut State)) {
+        self.run_for(None, step);
     }
 }
 
@@ -302,13 +322,9 @@ impl TopicHandler for MeshHandler {
     fn handle(&mut self, _code: u32, payload: Bytes) -> Result<(), ModuleError> {
         let now = self.shared.sink.now();
         let session = self.session;
-        let closed = self
-            .shared
-            .run(|state| state.mesh.handle(now, Input::Frame { session, frame: payload }));
-        match closed.into_iter().find(|(closed, _)| *closed == session) {
-            Some((_, fault)) => Err(ModuleError::with_reason(fault.reason(), fault)),
-            None => Ok(()),
-        }
+        let input = Input::Frame { session, frame: payload };
+        let fault = self.shared.run_for(Some(session), |state| state.mesh.handle(now, input));
+        fault.map_or(Ok(()), |fault| Err(ModuleError::with_reason(fault.reason(), fault)))
     }
 
     fn closed(&mut self, _reason: &DisconnectReason) {

@@ -1,7 +1,5 @@
 //! The read model: what RPC, metrics and `chainmesh mesh` show.
 
-use std::collections::BTreeSet;
-
 use chainmesh_identity::PeerId;
 use chainmesh_identity::certificate::ShortId;
 use chainmesh_wire::mesh::{NodeType, Version};
@@ -70,6 +68,17 @@ pub struct MemberReport {
     pub topic_seq: Option<u32>,
     /// The topics it follows, escaped.
     pub topics: Vec<String>,
+}
+
+/// The way to a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RouteReport {
+    /// Who.
+    pub member: PeerId,
+    /// Links on the way to it, 1 to 9.
+    pub distance: u32,
+    /// The neighbour on the way; itself for a neighbour.
+    pub next_hop: PeerId,
 }
 
 /// What is known of a session.
@@ -169,6 +178,17 @@ impl Mesh {
         }
     }
 
+    /// The ways to all who can be reached, without the rest of the report.
+    #[must_use]
+    pub fn routes(&self) -> Vec<RouteReport> {
+        let route = |node: ShortId| {
+            let next_hop = self.router.name(&self.router.next_hop(&node)?);
+            let distance = self.router.distance(&node)?.into();
+            Some(RouteReport { member: self.router.name(&node), distance, next_hop })
+        };
+        self.router.reachable().filter_map(route).collect()
+    }
+
     /// Counts since the start, without the rest of the report.
     #[must_use]
     pub const fn counters(&self) -> MeshCounters {
@@ -217,10 +237,17 @@ impl Mesh {
     }
 
     fn links(&self) -> Vec<(PeerId, PeerId)> {
-        let named = self.router.links().map(|(a, b)| {
+        // Each link is seen from many sides: names only for what is left of them.
+        let links = self.router.links().map(|(a, b)| (a.min(b), a.max(b)));
+        let mut links: Vec<_> = links.collect();
+        links.sort_unstable();
+        links.dedup();
+        let named = links.into_iter().map(|(a, b)| {
             let (a, b) = (self.name_or_own(&a), self.name_or_own(&b));
             (a.min(b), a.max(b))
         });
-        named.collect::<BTreeSet<_>>().into_iter().collect()
+        let mut named: Vec<_> = named.collect();
+        named.sort_unstable();
+        named
     }
 }

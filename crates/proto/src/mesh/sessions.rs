@@ -1,7 +1,6 @@
 //! Sessions with neighbours: the handshake, the version, and which part a packet is for.
 
 use bytes::Bytes;
-use chainmesh_identity::PeerId;
 use chainmesh_identity::certificate::{CertificateIdentity, ShortId};
 use chainmesh_wire::mesh::{
     Ext, MeshError, Message, P2pId, Packet, PacketType, ProtocolInfo, RouterTable, Version,
@@ -10,7 +9,7 @@ use chainmesh_wire::mesh::{
 
 use super::config::{MAX_STATUS_BYTES, MAX_TABLE_BYTES, ROUTER_HOLD, ROUTER_PERIOD};
 use super::rc2::Rc2Topics;
-use super::router::{Changes, name_of, short_of};
+use super::router::{Changes, short_of};
 use super::{Mesh, MeshEvent, MeshFault, Output, SessionId, Timer};
 use crate::module::PeerKind;
 use crate::session::Class;
@@ -73,14 +72,13 @@ impl Mesh {
             self.rc2_opened(id, peer.name());
             return;
         }
+        // It may have started anew, with smaller numbers, before anybody missed it.
+        self.forget_member(&short);
         self.send_handshake(id);
         // The newest session is used: an older one with the same peer is about to close.
         self.by_peer.insert(short, id);
         let Ok(long) = P2pId::new(peer.long()) else { return };
-        // Not by the key alone: in the simulator, and over RLPx, a name may be a certificate's.
-        let name = peer.name();
-        let name = if name == PeerId::of_certificate(short) { name_of(&long, short) } else { name };
-        let changes = self.router.up(now, short, long, name);
+        let changes = self.router.up(now, short, long, peer.name());
         self.routes_changed(now, changes);
         self.greet(short);
     }
@@ -93,6 +91,8 @@ impl Mesh {
             return self.rc2_closed(session.peer);
         }
         if self.by_peer.get(&session.peer) != Some(&id) {
+            // It was replaced; what was sent over it may be lost.
+            self.resend_over_new_ways();
             return;
         }
         self.by_peer.remove(&session.peer);

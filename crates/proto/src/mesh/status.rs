@@ -18,11 +18,16 @@ use crate::module::PeerKind;
 const FRONT_VERSIONS: ProtocolInfo =
     ProtocolInfo { module: module::NODE_SERVICE, min_version: 0, max_version: 1 };
 
+/// Announcements in a row with a smaller number after which a member is taken to have started anew.
+const BEGAN_ANEW: u8 = 3;
+
 /// What a member told of itself.
 #[derive(Debug)]
 pub(super) struct Status {
     pub(super) seq: u32,
     pub(super) extension: Option<NodeExtension>,
+    /// How often in a row a smaller number was told.
+    below: u8,
     /// Group and front node, raw.
     fronts: Vec<(Bytes, Bytes)>,
     groups: BTreeSet<Bytes>,
@@ -67,6 +72,15 @@ impl Statuses {
     /// Whether a member is in a group; `None` while its status is not known.
     pub(super) fn is_in(&self, member: &ShortId, group: &Bytes) -> Option<bool> {
         self.members.get(member).map(|status| status.groups.contains(group))
+    }
+
+    /// Whether a member's number is smaller than the one known so often that it must have started
+    /// anew, unnoticed because it was back before its loss had been told. (FISCO would wait until
+    /// the number is above the old one.) Once or twice it may be an announcement that took longer.
+    fn began_anew(&mut self, member: &ShortId, seq: u32) -> bool {
+        let Some(status) = self.members.get_mut(member) else { return false };
+        status.below = if seq < status.seq { status.below + 1 } else { 0 };
+        status.below >= BEGAN_ANEW
     }
 
     pub(super) fn forget(&mut self, member: &ShortId) {
@@ -145,6 +159,9 @@ impl Mesh {
             self.counters.unknown_source += 1;
             return;
         }
+        if self.statuses.began_anew(&from, seq) {
+            self.statuses.forget(&from);
+        }
         // Asked again with every announcement until the answer comes.
         if self.statuses.get(&from).is_none_or(|known| seq > known.seq) {
             self.send_control(from, &Message::RequestNodeStatus);
@@ -183,7 +200,7 @@ impl Mesh {
         if self.statuses.get(&from).is_some_and(|known| seq <= known.seq) {
             return Ok(());
         }
-        self.statuses.put(from, Status { seq, extension, fronts, groups });
+        self.statuses.put(from, Status { seq, extension, below: 0, fronts, groups });
         let member = self.router.name(&from);
         self.outputs.push_back(Output::Event(MeshEvent::Status { member, seq }));
         Ok(())

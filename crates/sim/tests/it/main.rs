@@ -2,6 +2,8 @@
 
 mod crowd;
 mod faults;
+mod mesh;
+mod mesh_routes;
 mod pair;
 mod simultaneous;
 mod sync;

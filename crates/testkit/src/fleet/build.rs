@@ -7,13 +7,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chainmesh_chain::clique;
 use chainmesh_chain::genesis::{DevNetwork, dev_clique};
+use chainmesh_chain::{ChainSpec, clique};
 use chainmesh_identity::{Enode, NodeKey};
 
 use super::{Fleet, Member};
-use crate::certs::{Consortium, NodeFiles};
-use crate::process::{Process, Setup};
+use crate::blocks;
+use crate::certs::{Consortium, DAY, NodeFiles};
+use crate::process::{self, Process, Setup};
 use crate::proxy::Proxy;
 use crate::wait;
 
@@ -43,6 +44,7 @@ pub struct FleetBuilder {
     transport: Transport,
     count: usize,
     sealing: bool,
+    blocks: u64,
     proxied: BTreeSet<(usize, usize)>,
     missing: BTreeSet<(usize, usize)>,
 }
@@ -53,13 +55,20 @@ static FLEETS: AtomicU32 = AtomicU32::new(0);
 impl FleetBuilder {
     pub(super) fn new(transport: Transport, count: usize) -> Self {
         let (proxied, missing) = (BTreeSet::new(), BTreeSet::new());
-        Self { transport, count, sealing: true, proxied, missing }
+        Self { transport, count, sealing: true, blocks: 0, proxied, missing }
     }
 
     /// Nobody makes blocks. (Otherwise node 0 seals one every second.)
     #[must_use]
     pub const fn quiet(mut self) -> Self {
         self.sealing = false;
+        self
+    }
+
+    /// All nodes have so many blocks when they start.
+    #[must_use]
+    pub const fn blocks(mut self, count: u64) -> Self {
+        self.blocks = count;
         self
     }
 
@@ -100,6 +109,13 @@ impl FleetBuilder {
         let addresses = addresses(self.count);
         let genesis = directory.path().join("genesis.json");
         write_genesis(&genesis, &keys[0]);
+        let chain = (self.blocks > 0).then(|| {
+            let path = directory.path().join("chain.rlp");
+            let spec = ChainSpec::read(&genesis).expect("our own genesis file");
+            let blocks = blocks::chain_file(&spec, &keys[0], self.blocks);
+            fs::write(&path, blocks).expect("a chain file");
+            path
+        });
         let proxy = |(from, to): &(usize, usize)| {
             ((*from, *to), Proxy::start(addresses[*to]).expect("a proxy"))
         };
@@ -110,6 +126,9 @@ impl FleetBuilder {
             fs::create_dir(&data_dir).expect("a data directory");
             let key_file = data_dir.join("p2p_key");
             fs::write(&key_file, key.to_hex().as_bytes()).expect("a key file");
+            if let Some(chain) = &chain {
+                import(&data_dir, &genesis, chain);
+            }
             let mut arguments = vec!["--genesis".into(), text(&genesis)];
             if self.sealing && at == 0 {
                 arguments.extend(["--validator-key".into(), text(&key_file)]);
@@ -201,17 +220,25 @@ fn addresses(count: usize) -> Vec<SocketAddr> {
     (0..count).map(address).collect()
 }
 
+/// The genesis block is a day old, so that there is time for blocks before the first of today.
 fn write_genesis(path: &Path, signer: &NodeKey) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
     let genesis = dev_clique(&DevNetwork {
         chain_id: 1337,
         period: 1,
-        timestamp: now.as_secs(),
+        timestamp: now.as_secs() - DAY,
         signers: vec![clique::address(signer.public_key())],
         balances: Vec::new(),
     });
     let json = serde_json::to_vec_pretty(&genesis).expect("JSON");
     fs::write(path, json).expect("a genesis file");
+}
+
+fn import(data_dir: &Path, genesis: &Path, chain: &Path) {
+    let (data_dir, genesis, chain) = (text(data_dir), text(genesis), text(chain));
+    let arguments = ["import", "--data-dir", &data_dir, "--genesis", &genesis, &chain];
+    let (output, _) = process::run(&arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn rlpx_arguments(address: SocketAddr, known: &[Enode]) -> Vec<String> {

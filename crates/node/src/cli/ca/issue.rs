@@ -12,6 +12,16 @@ use super::store::{Issued, Store};
 use super::{hand_out, output, serial, validity, within};
 
 pub(super) fn run(args: &IssueArgs) -> anyhow::Result<()> {
+    let (issued, public) = issue(args)?;
+    output::line(&format!("node       {}", args.name))?;
+    output::line(&format!("id         {}", PeerId::from_public_key(&public)))?;
+    output::line(&format!("serial     {}", issued.seen.serial))?;
+    output::line(&format!("valid to   {}", Date(issued.seen.not_after)))?;
+    output::line(&format!("directory  {}", args.out.display()))
+}
+
+/// Issues the certificate and writes the files of the node.
+pub(super) fn issue(args: &IssueArgs) -> anyhow::Result<(Issued, PublicKey)> {
     let chain = Store::open(&args.ca.ca)?;
     let store = match &args.agency {
         Some(name) => chain.agency(name)?,
@@ -31,11 +41,7 @@ pub(super) fn run(args: &IssueArgs) -> anyhow::Result<()> {
     let text = files::certificates_to_pem(&issued.chain(&chain)?)?;
     files::replace(&args.out.join(files::NODE_CERTIFICATE), &text)?;
     hand_out(&chain, &args.out)?;
-    output::line(&format!("node       {}", args.name))?;
-    output::line(&format!("id         {}", PeerId::from_public_key(&public)))?;
-    output::line(&format!("serial     {}", issued.seen.serial))?;
-    output::line(&format!("valid to   {}", Date(validity.not_after)))?;
-    output::line(&format!("directory  {}", args.out.display()))
+    Ok((issued, public))
 }
 
 /// The key that the certificate is for, with its secret half unless only the ID was given.

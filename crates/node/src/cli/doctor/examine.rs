@@ -13,6 +13,7 @@ use chainmesh_identity::tls::{
     HandshakeFailure, HandshakeOptions, PeerSide, SECP256K1_SCHEME, Verdict, Versions,
     client_config,
 };
+use chainmesh_proto::session::tls::ALPN;
 
 use super::arguments::TlsArgs;
 use super::connect::{ConnectError, connect};
@@ -21,9 +22,6 @@ use super::observer::{Notebook, NotedCertificate, NotedResolver};
 use super::ours::Ours;
 use super::probe::{self, Ending, Observation, Stage};
 use super::report::Report;
-
-/// What our own nodes call the protocol inside TLS (ALPN).
-pub(super) const PROTOCOL: &[u8] = b"chainmesh/1";
 
 pub(super) fn examine(args: &TlsArgs) -> anyhow::Result<Report> {
     let examiner =
@@ -86,7 +84,7 @@ impl Examiner<'_> {
             time: Arc::new(DefaultTimeProvider),
         };
         let (mut config, verdict) = client_config(&self.ours.material, &options)?;
-        config.alpn_protocols = vec![PROTOCOL.to_vec()];
+        config.alpn_protocols = vec![ALPN.to_vec()];
         let notebook = Notebook::default();
         let resolver = Arc::clone(&config.client_auth_cert_resolver);
         config.client_auth_cert_resolver = Arc::new(NotedResolver {

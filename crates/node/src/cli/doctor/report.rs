@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use chainmesh_identity::certificate::{CertificateIdentity, Date, InspectedCertificate};
 use chainmesh_identity::tls::rustls::{NamedGroup, ProtocolVersion};
+use chainmesh_proto::session::tls::ALPN;
 use serde_json::{Value, json};
 
 use super::clocks::{Standing, validity};
 use super::connect::Endpoint;
-use super::examine::PROTOCOL;
 use super::finding::{Circumstances, Finding, quoted};
 use super::first_words::Speaks;
 use super::ours::Ours;
@@ -230,7 +230,7 @@ fn describe(certificate: &InspectedCertificate, now: u64) -> Value {
 }
 
 fn is_chainmesh(seen: &Observation) -> bool {
-    seen.protocol.as_deref() == Some(PROTOCOL)
+    seen.protocol.as_deref() == Some(ALPN)
 }
 
 fn speaks(seen: &Observation) -> String {

@@ -47,7 +47,7 @@ fn result(lone: &Lone, id: MessageId) -> Option<Result<Outcome, SendFailure>> {
 /// Both gateways in the order in which they are tried: smallest ID first.
 fn gateways(lone: &mut Lone) -> [(SessionId, CertificateIdentity); 2] {
     let mut both = [1, 2].map(|number| (gateway(lone, number), identity(number)));
-    both.sort_by(|(_, a), (_, b)| a.short().cmp(&b.short()));
+    both.sort_by_key(|(_, identity)| identity.short());
     both
 }
 
@@ -267,4 +267,19 @@ fn bad_packets_of_2x_end_the_session() {
     let session = lone.open(identity(1), PeerKind::Fisco2);
     lone.frame(session, const_hex::decode("00000011000000000002000100000000ff").unwrap());
     assert!(matches!(lone.fault(), Some(MeshFault::Packet(_))));
+}
+
+/// FISCO delivers every copy it gets: another goes out only when the session of the last is gone.
+#[test]
+fn a_better_way_to_a_fisco_node_is_no_reason_to_repeat() {
+    let mut lone = Lone::new();
+    let session = gateway(&mut lone, 1);
+    send(&mut lone);
+    let second = lone.negotiated(identity(1), PeerKind::Fisco3, Version::V3);
+    let copies = |lone: &mut Lone| {
+        [session, second].map(|it| lone.take_type(it, PacketType::PeerToPeerMessage).len())
+    };
+    assert_eq!(copies(&mut lone), [1, 0]);
+    lone.input(Input::Closed { session });
+    assert_eq!(copies(&mut lone), [0, 1]);
 }

@@ -170,3 +170,65 @@ fn the_others_go_on() {
     }
     assert_eq!(network.tapped(PacketType::PeerToPeerMessage).len(), 20, "one link each");
 }
+
+/// Two sessions with one peer for a moment, as when both dialled: the newer is used, and what was
+/// sent over the older is sent again when that closes.
+#[test]
+fn a_session_that_is_replaced_loses_nothing() {
+    use super::network::{Lone, identity, unicast_to};
+    use crate::mesh::Input;
+    use crate::module::PeerKind;
+    use chainmesh_wire::mesh::Version;
+    let mut lone = Lone::new();
+    let old = lone.negotiated(identity(1), PeerKind::Own, Version::V3);
+    let id = lone.mesh.next_id();
+    let message = unicast_to(identity(1).name(), b"x");
+    lone.input(Input::Unicast { id, message });
+    assert_eq!(lone.take_type(old, PacketType::PeerToPeerMessage).len(), 1);
+    let new = lone.negotiated(identity(1), PeerKind::Own, Version::V3);
+    assert_eq!(lone.take_type(new, PacketType::PeerToPeerMessage).len(), 1);
+    lone.input(Input::Closed { session: old });
+    let ways = [old, new].map(|it| lone.take_type(it, PacketType::PeerToPeerMessage).len());
+    assert_eq!(ways, [0, 0], "it is on its way over the new one");
+    assert_eq!(lone.mesh.snapshot().members[0].distance, Some(1), "never lost");
+    lone.input(Input::Closed { session: new });
+    assert_eq!(lone.mesh.snapshot().members[0].distance, None);
+}
+
+/// Forty members with every third link missing; a third of them falls off and comes back.
+#[test]
+fn a_crowd_is_parted_and_comes_together() {
+    const MEMBERS: usize = 40;
+    const THIRD: usize = MEMBERS / 3;
+    let mut network = Network::new(MEMBERS as u8);
+    let linked = |a: usize, b: usize| (a * 7 + b * 13) % 10 < 7;
+    let links: Vec<_> = (0..MEMBERS)
+        .flat_map(|a| (a + 1..MEMBERS).map(move |b| (a, b)))
+        .filter(|(a, b)| linked(*a, *b))
+        .collect();
+    for (a, b) in &links {
+        network.link(*a, *b);
+    }
+    network.run_for(seconds(5));
+    network.assert_converged();
+    let across = |(a, b): &&(usize, usize)| (*a < THIRD) != (*b < THIRD);
+    for (a, b) in links.iter().filter(across) {
+        network.cut(*a, *b);
+    }
+    network.run_for(seconds(5));
+    network.assert_converged();
+    network.broadcast(0, b"third");
+    network.run_for(seconds(1));
+    for (a, b) in links.iter().filter(across) {
+        network.link(*a, *b);
+    }
+    network.run_for(seconds(5));
+    network.assert_converged();
+    let id = network.broadcast(0, b"all");
+    network.run_for(seconds(1));
+    for node in 1..MEMBERS {
+        let third: &[&[u8]] = if node < THIRD { &[b"third", b"all"] } else { &[b"all"] };
+        assert_eq!(network.payloads(node), third, "{node}");
+    }
+    assert_eq!(network.settled(0, id).unwrap().copies as usize, MEMBERS - 1);
+}

@@ -5,6 +5,7 @@ mod fisco;
 mod healing;
 mod limits;
 mod messages;
+mod module;
 mod network;
 mod properties;
 mod routes;

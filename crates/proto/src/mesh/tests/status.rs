@@ -198,3 +198,21 @@ fn nothing_is_kept_of_who_is_gone() {
     network.run_for(seconds(700));
     assert_eq!(network.report(0).members.len(), 1, "and after ten minutes its name");
 }
+
+/// A node that starts anew before anybody missed it tells smaller numbers: they are believed when
+/// they come three times in a row.
+#[test]
+fn a_smaller_number_is_believed_in_the_end() {
+    let mut lone = Lone::new();
+    let session = lone.negotiated(identity(1), PeerKind::Fisco3, Version::V3);
+    lone.packet(session, status(50));
+    lone.take(session);
+    let asked = |lone: &mut Lone, seq| {
+        lone.packet(session, number(PacketType::SyncNodeSeq, seq));
+        lone.take_type(session, PacketType::RequestNodeStatus).len()
+    };
+    assert_eq!([2, 2, 50, 2, 2].map(|seq| asked(&mut lone, seq)), [0; 5]);
+    assert_eq!(asked(&mut lone, 2), 1);
+    lone.packet(session, status(2));
+    assert_eq!(lone.mesh.snapshot().members[0].status_seq, Some(2));
+}
