@@ -10,6 +10,7 @@
 //! | [`peers`] | whom to dial, whom to let in, which connection to keep |
 //! | [`session`] | who is at the other end, and what the bytes mean |
 //! | [`mesh`] | how a consortium's members find, reach and know each other |
+//! | [`amop`] | who gets a message on a topic |
 //! | [`module`] | how applications hook in |
 //! | [`eth`] | what of the chain is asked for, served and announced |
 
@@ -18,6 +19,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod amop;
 pub mod eth;
 pub mod mesh;
 pub mod module;

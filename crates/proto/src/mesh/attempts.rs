@@ -10,7 +10,8 @@ use super::forward::NoWay;
 use super::pending::{Kind, Waits};
 use super::sessions::{From, unpack};
 use super::{
-    Mesh, MeshFault, MessageId, Outcome, Output, SendFailure, SessionId, Settled, Timer, Where,
+    AmopEvent, Mesh, MeshFault, MessageId, Outcome, Output, SendFailure, SessionId, Settled, Timer,
+    Where,
 };
 use crate::session::Class;
 use crate::time::Instant;
@@ -104,6 +105,10 @@ impl Mesh {
     /// A packet found no room in the queue of a session.
     pub(super) fn refused(&mut self, session: SessionId, message: Option<MessageId>) {
         self.counters.dropped_full += 1;
+        if let Some(number) = message.and_then(super::amop::number_of) {
+            self.amop(AmopEvent::Failed { number });
+            return;
+        }
         let Some(seq) = message.and_then(|id| self.pending.seq_of(&id)) else { return };
         let Some(pending) = self.pending.get_mut(seq) else { return };
         match &mut pending.kind {

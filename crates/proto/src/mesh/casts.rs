@@ -10,7 +10,9 @@ use super::config::{ACK_TIMEOUT, RESEND_AFTER};
 use super::forward::{NoWay, Parcel};
 use super::messages::front_head;
 use super::pending::{Kind, Pending, ToAll};
-use super::{Broadcast, Mesh, MessageId, Multicast, Outcome, SendFailure, Timer, Where};
+use super::{
+    AmopEvent, AmopWords, Broadcast, Mesh, MessageId, Multicast, Outcome, SendFailure, Timer, Where,
+};
 use crate::session::Class;
 use crate::time::Instant;
 
@@ -115,6 +117,10 @@ impl Mesh {
         if !self.outbound.admit(now, None, None, Some(ModuleId::AMOP), size) {
             self.counters.dropped_limit += 1;
             return (0, Err(SendFailure::OverLimit(Where::Here)));
+        }
+        if self.topics.broker.contains(&topic) {
+            let request = AmopRequest::new(topic.clone().into_bytes(), payload.clone());
+            self.amop(AmopEvent::Multicast { words: AmopWords::Gateway(request) });
         }
         if self.topics.own.contains(&topic) {
             self.deliver_multicast(self.own.name, topic.into_bytes().into(), payload.clone());

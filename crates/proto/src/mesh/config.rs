@@ -20,6 +20,10 @@ pub const ROUTER_HOLD: Duration = Duration::from_millis(500);
 pub const STATUS_PERIOD: Duration = Duration::from_secs(1);
 /// How often the number of the topic list is told to everybody (`TopicManager`, 2,000 ms).
 pub const TOPIC_PERIOD: Duration = Duration::from_secs(2);
+/// Changes of the topic list within this time are told together; the first is told at once. FISCO
+/// tells them with the next period only. Chosen: as [`ROUTER_SPACING`], for a crowd of SDKs that
+/// subscribes together.
+pub const TOPIC_SPACING: Duration = ROUTER_SPACING;
 /// How often the topic number is told to a 2.x neighbour: its heartbeat (`P2PSession`, 5,000 ms).
 pub const RC2_PERIOD: Duration = Duration::from_secs(5);
 /// How long a gateway has to acknowledge a unicast before the next one is tried (`Gateway.cpp`,

@@ -10,7 +10,7 @@ use chainmesh_wire::amop::AmopError;
 use chainmesh_wire::devp2p::DisconnectReason;
 use chainmesh_wire::mesh::{ErrorCode, MeshError, ModuleId, NegotiationError, NodeType};
 
-use super::Limits;
+use super::{AmopEvent, AmopSend, Limits};
 use crate::module::PeerKind;
 use crate::session::Class;
 
@@ -178,6 +178,8 @@ pub enum Input {
     Subscribe(String),
     /// Follow a topic no longer.
     Unsubscribe(String),
+    /// The broker of AMOP has something to be sent.
+    Amop(AmopSend),
     /// Our own role or height is another now.
     Local {
         /// What this node is in its groups.
@@ -190,7 +192,6 @@ pub enum Input {
 }
 
 /// What the driver has to do.
-#[expect(clippy::large_enum_variant, reason = "a move in a queue costs less than an allocation")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Send a packet: the head, then the payload, which other packets may share.
@@ -217,6 +218,8 @@ pub enum Output {
     Deliver(Delivery),
     /// A message of ours came to its end.
     Settled(Settled),
+    /// Something for the broker of AMOP.
+    Amop(AmopEvent),
     /// Something to be told.
     Event(MeshEvent),
 }

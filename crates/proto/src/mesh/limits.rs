@@ -54,7 +54,7 @@ impl Default for Limits {
 /// admitted while something is left, and may leave a debt: so the largest message passes a small
 /// limit too, and the mean is kept.
 #[derive(Debug, Clone, Copy)]
-struct Bucket {
+pub(crate) struct Bucket {
     rate: Rate,
     /// In millionths of a byte and of a message.
     bytes: i128,
@@ -66,13 +66,13 @@ struct Bucket {
 const MICRO: i128 = 1_000_000;
 
 impl Bucket {
-    fn new(rate: Rate, now: Instant) -> Self {
+    pub(crate) fn new(rate: Rate, now: Instant) -> Self {
         let full = |rate: Option<u64>| i128::from(rate.unwrap_or(0)) * MICRO;
         Self { rate, bytes: full(rate.bytes), messages: full(rate.messages), filled: now }
     }
 
     /// Whether there is something left.
-    fn admits(&mut self, now: Instant) -> bool {
+    pub(crate) fn admits(&mut self, now: Instant) -> bool {
         let elapsed = now.saturating_since(self.filled).as_micros();
         let elapsed = i128::try_from(elapsed).unwrap_or(i128::MAX).min(3600 * MICRO);
         self.filled = now;
@@ -88,7 +88,8 @@ impl Bucket {
         fill(&mut self.messages, self.rate.messages) && bytes
     }
 
-    fn take(&mut self, size: usize) {
+    /// Takes what a message of `size` bytes needs.
+    pub(crate) fn take(&mut self, size: usize) {
         self.bytes -= i128::try_from(size).unwrap_or(i128::MAX / MICRO) * MICRO;
         self.messages -= MICRO;
     }

@@ -13,9 +13,11 @@
 //! | `status`, `topics`, `rc2` | what members tell of themselves |
 //! | `messages`, `casts` | messages of ours to one, to all and to some |
 //! | `pending`, `attempts` | what becomes of them, until their end |
+//! | `amop` | what is carried for the broker of AMOP |
 //! | `receive`, `recent` | messages of others, once each |
 //! | `limits` | how much is too much |
 
+mod amop;
 mod attempts;
 mod casts;
 mod config;
@@ -46,11 +48,13 @@ use chainmesh_wire::mesh::{Message, P2pId};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng as _};
 
+pub use self::amop::{AmopAnswer, AmopEvent, AmopReplyTo, AmopSend, AmopWords};
 pub use self::config::*;
 pub use self::io::{
     Broadcast, Cast, Delivery, Input, MeshEvent, MeshFault, MessageId, Multicast, Outcome, Output,
     ReplyTo, SendFailure, SessionId, Settled, Unicast, Where,
 };
+pub(crate) use self::limits::Bucket;
 pub use self::limits::{EXEMPT_MODULES, Limits, Rate};
 pub use self::module::{MESH, MESH_VERSION, MeshModule, MeshSink, PACKET};
 pub use self::report::{MemberReport, MeshCounters, MeshReport, RouteReport, SessionReport};
@@ -78,6 +82,8 @@ enum Timer {
     Status,
     /// The number of the topic list is told.
     Topics,
+    /// The same, because of a change that had to wait a little.
+    TopicsChange,
     /// The same to 2.x neighbours.
     Rc2,
     /// A message of ours was not acknowledged and is sent again.
@@ -192,8 +198,9 @@ impl Mesh {
             Input::Broadcast { id, message } => self.send_broadcast(now, id, message),
             Input::Multicast { id, message } => self.send_multicast(now, id, message),
             Input::Reply { to, payload } => self.reply(now, to, payload),
-            Input::Subscribe(topic) => self.subscribe(topic),
-            Input::Unsubscribe(topic) => self.unsubscribe(&topic),
+            Input::Subscribe(topic) => self.subscribe(now, topic),
+            Input::Unsubscribe(topic) => self.unsubscribe(now, &topic),
+            Input::Amop(send) => self.amop_send(now, send),
             Input::Local { role, height } => self.set_local(role, height),
             Input::SetLimits(limits) => {
                 self.inbound = Limiter::new(limits.clone());
@@ -231,6 +238,7 @@ impl Mesh {
                 }
                 Timer::Status => self.announce_status(),
                 Timer::Topics => self.announce_topics(),
+                Timer::TopicsChange => self.announce_changed_topics(now),
                 Timer::Rc2 => self.rc2_announce(),
                 Timer::Resend(seq) => self.resend_due(now, seq),
                 Timer::Deadline(seq) => self.deadline(now, seq),
@@ -289,7 +297,11 @@ impl Timer {
             Self::Status => Some(STATUS_PERIOD),
             Self::Topics => Some(TOPIC_PERIOD),
             Self::Rc2 => Some(RC2_PERIOD),
-            Self::RouterChange | Self::RouterHold | Self::Resend(_) | Self::Deadline(_) => None,
+            Self::RouterChange
+            | Self::RouterHold
+            | Self::TopicsChange
+            | Self::Resend(_)
+            | Self::Deadline(_) => None,
         }
     }
 }

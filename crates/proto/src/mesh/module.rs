@@ -10,8 +10,9 @@ use bytes::Bytes;
 use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 
 use super::{
-    Broadcast, Delivery, Input, Limits, Mesh, MeshConfig, MeshCounters, MeshEvent, MeshFault,
-    MeshReport, MessageId, Multicast, Output, ReplyTo, RouteReport, SessionId, Settled, Unicast,
+    AmopEvent, Broadcast, Delivery, Input, Limits, Mesh, MeshConfig, MeshCounters, MeshEvent,
+    MeshFault, MeshReport, MessageId, Multicast, Output, ReplyTo, RouteReport, SessionId, Settled,
+    Unicast,
 };
 use crate::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
 use crate::session::SendError;
@@ -39,6 +40,11 @@ pub trait MeshSink: Send + Sync {
 
     /// A message of ours came to its end.
     fn settled(&self, settled: Settled);
+
+    /// Something for the broker of AMOP, if there is one.
+    fn amop(&self, event: AmopEvent) {
+        let _ = event;
+    }
 
     /// Something to be told.
     fn event(&self, event: MeshEvent);
@@ -71,6 +77,7 @@ struct Effects {
     deliveries: Vec<Delivery>,
     settled: Vec<Settled>,
     events: Vec<MeshEvent>,
+    amop: Vec<AmopEvent>,
     closed: Vec<(SessionId, MeshFault, Option<PeerContext>)>,
     wake: bool,
 }
@@ -230,6 +237,9 @@ impl Shared {
         for settled in effects.settled {
             self.sink.settled(settled);
         }
+        for event in effects.amop {
+            self.sink.amop(event);
+        }
         for event in effects.events {
             self.sink.event(event);
         }
@@ -272,6 +282,7 @@ impl State {
                 }
                 Output::Deliver(delivery) => effects.deliveries.push(delivery),
                 Output::Settled(settled) => effects.settled.push(settled),
+                Output::Amop(event) => effects.amop.push(event),
                 Output::Event(event) => effects.events.push(event),
             }
         }

@@ -3,11 +3,12 @@
 
 use bytes::Bytes;
 use chainmesh_identity::PeerId;
+use chainmesh_identity::certificate::ShortId;
 use chainmesh_wire::amop::MAX_TOPICS;
 use chainmesh_wire::mesh::rc2::{Rc2Packet, TopicMessage};
 
 use super::config::{MAX_STATUS_BYTES, RC2_PERIOD};
-use super::{Mesh, MeshEvent, MeshFault, Output, SessionId};
+use super::{AmopEvent, Mesh, MeshEvent, MeshFault, Output, SessionId};
 use crate::module::PeerKind;
 use crate::session::Class;
 use crate::time::Instant;
@@ -55,8 +56,11 @@ impl Mesh {
         frame: Bytes,
     ) -> Result<(), MeshFault> {
         let mut packet = Rc2Packet::decode(frame)?;
-        if packet.protocol.module() != chainmesh_wire::mesh::rc2::module::TOPIC {
-            // AMOP between 2.x nodes belongs here.
+        use chainmesh_wire::mesh::rc2::module;
+        if packet.protocol.module() == module::AMOP {
+            return self.rc2_amop(now, id, packet);
+        }
+        if packet.protocol.module() != module::TOPIC {
             self.counters.unknown_type += 1;
             return Ok(());
         }
@@ -90,7 +94,7 @@ impl Mesh {
 
     fn rc2_asked(&mut self, id: SessionId, number: u32) {
         // A topic with a tab in it cannot be told; 2.x nodes do not hear of it.
-        let topics = self.topics.own.iter().filter(|it| !it.is_empty() && !it.contains('\t'));
+        let topics = self.topics.told_topics().filter(|it| !it.is_empty() && !it.contains('\t'));
         let topics = topics.map(|topic| Bytes::copy_from_slice(topic.as_bytes())).collect();
         self.rc2_send(id, &TopicMessage::SendTopics { seq: self.rc2_seq(), topics }, number);
     }
@@ -114,11 +118,23 @@ impl Mesh {
         session.rc2.asked = None;
         session.rc2.seq = seq;
         session.rc2.topics = topics.iter().map(|topic| Bytes::copy_from_slice(topic)).collect();
-        if let Some(member) = session.rc2.name {
-            let topics = topics.len();
-            self.outputs.push_back(Output::Event(MeshEvent::Topics { member, topics }));
+        let (node, mut topics) = (session.peer, session.rc2.topics.clone());
+        if let Some(name) = session.rc2.name {
+            let event = MeshEvent::Topics { member: name, topics: topics.len() };
+            self.outputs.push_back(Output::Event(event));
+            topics.sort_unstable();
+            topics.dedup();
+            self.amop(AmopEvent::Topics { node, name, kind: PeerKind::Fisco2, topics });
         }
         Ok(())
+    }
+
+    /// A session with a 2.x node is over.
+    pub(super) fn rc2_closed(&mut self, node: ShortId) {
+        let mut others = self.sessions.values();
+        if !others.any(|it| it.kind == PeerKind::Fisco2 && it.peer == node) {
+            self.amop(AmopEvent::Lost { node });
+        }
     }
 
     fn rc2_send(&mut self, id: SessionId, message: &TopicMessage, number: u32) {

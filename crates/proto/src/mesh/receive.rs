@@ -129,7 +129,19 @@ impl Mesh {
 
     /// Answers a packet, over the session it came from, as FISCO does.
     pub(super) fn answer(&mut self, from: From, seq: u32, packet_type: PacketType, payload: Bytes) {
-        let (ext, options, front) = (Ext::RESPONSE, None, Bytes::new());
+        self.answer_parts(from, seq, packet_type, Bytes::new(), payload);
+    }
+
+    /// The same with a payload in two parts.
+    pub(super) fn answer_parts(
+        &mut self,
+        from: From,
+        seq: u32,
+        packet_type: PacketType,
+        front: Bytes,
+        payload: Bytes,
+    ) {
+        let (ext, options) = (Ext::RESPONSE, None);
         let parcel = Parcel { packet_type, seq, ext, options, front, payload };
         let session = self.sessions.get(&from.session);
         let direct = from.node == from.neighbour;

@@ -35,7 +35,7 @@ pub(super) struct Session {
 }
 
 /// Where a packet came from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct From {
     pub(super) session: SessionId,
     /// Who is at the other end of the session.
@@ -88,7 +88,7 @@ impl Mesh {
         self.inbound.forget_peer(&session.peer);
         self.outbound.forget_peer(&session.peer);
         if session.kind == PeerKind::Fisco2 {
-            return;
+            return self.rc2_closed(session.peer);
         }
         if self.by_peer.get(&session.peer) != Some(&id) {
             // It was replaced; what was sent over it may be lost.
@@ -194,6 +194,9 @@ impl Mesh {
         size: usize,
     ) -> Result<(), MeshFault> {
         if packet.is_response() {
+            if matches!(packet.packet_type, PacketType::AmopMessage | PacketType::WsMessage) {
+                return self.amop_answered(from, packet);
+            }
             return self.response(now, from, packet);
         }
         match packet.packet_type {

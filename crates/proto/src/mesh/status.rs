@@ -11,7 +11,7 @@ use chainmesh_wire::mesh::{
 };
 
 use super::config::MAX_FRONT_NODES;
-use super::{Mesh, MeshEvent, MeshFault, Output};
+use super::{AmopEvent, Mesh, MeshEvent, MeshFault, Output};
 use crate::module::PeerKind;
 
 /// Versions of the front service that we announce, those of FISCO 3.0 to 3.4.
@@ -210,7 +210,10 @@ impl Mesh {
     /// with smaller numbers.
     pub(super) fn forget_member(&mut self, member: &ShortId) {
         self.statuses.forget(member);
-        self.topics.forget(member);
+        if self.topics.get(member).is_some() {
+            self.topics.forget(member);
+            self.amop(AmopEvent::Lost { node: *member });
+        }
     }
 
     /// Whether a member is one of our own nodes: then it delivers a message once, however often it

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use chainmesh_identity::certificate::ShortId;
 use chainmesh_wire::amop::{AmopKind, AmopMessage, AmopRequest, MAX_TOPICS, TopicList};
-use chainmesh_wire::mesh::{ErrorCode, ModuleId, Packet, PacketType};
+use chainmesh_wire::mesh::{ModuleId, Packet, PacketType};
 
 use super::config::MAX_STATUS_BYTES;
 use super::sessions::{From, unpack};
-use super::{Cast, Delivery, Mesh, MeshEvent, MeshFault, Output};
+use super::{AmopEvent, AmopWords, Cast, Delivery, Mesh, MeshEvent, MeshFault, Output};
 use crate::time::Instant;
 
 /// The topics of all members, and ours.
@@ -18,6 +18,10 @@ use crate::time::Instant;
 pub(super) struct Topics {
     /// Ours.
     pub(super) own: BTreeSet<String>,
+    /// Those of the broker's SDKs.
+    pub(super) broker: BTreeSet<String>,
+    /// When the number of our list was told because of a change.
+    pub(super) told: Option<Instant>,
     /// Number of our list towards 3.x nodes; starts at 1. Towards 2.x nodes it is one less.
     pub(super) seq: u32,
     members: BTreeMap<ShortId, (u32, Vec<Bytes>)>,
@@ -27,7 +31,18 @@ pub(super) struct Topics {
 impl Topics {
     pub(super) fn new() -> Self {
         let (members, by_topic) = (BTreeMap::new(), BTreeMap::new());
-        Self { own: BTreeSet::new(), seq: 1, members, by_topic }
+        let (own, broker) = (BTreeSet::new(), BTreeSet::new());
+        Self { own, broker, told: None, seq: 1, members, by_topic }
+    }
+
+    /// What we tell others.
+    pub(super) fn told_topics(&self) -> impl Iterator<Item = &String> {
+        self.own.union(&self.broker)
+    }
+
+    /// How many these are.
+    pub(super) fn count(&self) -> usize {
+        self.told_topics().count()
     }
 
     /// Number and list of a member.
@@ -62,23 +77,24 @@ impl Topics {
 }
 
 impl Mesh {
-    pub(super) fn subscribe(&mut self, topic: String) {
+    pub(super) fn subscribe(&mut self, now: Instant, topic: String) {
         // A list that is longer than others read would be refused whole.
-        if self.topics.own.len() < MAX_TOPICS && self.topics.own.insert(topic) {
-            self.topics_changed();
+        let known = self.topics.broker.contains(&topic);
+        let room = known || self.topics.count() < MAX_TOPICS;
+        if room && self.topics.own.insert(topic) && !known {
+            self.topics_changed(now);
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, topic: &str) {
-        if self.topics.own.remove(topic) {
-            self.topics_changed();
+    pub(super) fn unsubscribe(&mut self, now: Instant, topic: &str) {
+        if self.topics.own.remove(topic) && !self.topics.broker.contains(topic) {
+            self.topics_changed(now);
         }
     }
 
-    fn topics_changed(&mut self) {
+    pub(super) fn topics_changed(&mut self, now: Instant) {
         self.topics.seq = self.topics.seq.wrapping_add(1);
-        self.announce_topics();
-        self.rc2_announce();
+        self.announce_topics_soon(now);
     }
 
     /// Tells everybody the number of our list; FISCO does so every period only.
@@ -112,13 +128,7 @@ impl Mesh {
                 self.topics_came(from.node, TopicList::from_json(&packet.payload)?);
             }
             AmopKind::ResponseOrBroadcast => self.multicast_came(now, from, message.data, size)?,
-            // Nobody behind this node answers on topics yet.
-            AmopKind::Request => {
-                let code = ErrorCode::NOT_FOUND_CLIENT_BY_TOPIC;
-                let failure = AmopMessage::failure(code, "NotFoundClientByTopicDispatchMsg");
-                let payload = failure.encode();
-                self.answer(from, packet.seq, PacketType::AmopMessage, payload);
-            }
+            AmopKind::Request => self.amop_asked(now, from, packet.seq, message.data, size)?,
             AmopKind::Unknown(_) => self.counters.unknown_type += 1,
         }
         Ok(())
@@ -136,7 +146,7 @@ impl Mesh {
     }
 
     fn topics_asked(&mut self, from: ShortId) {
-        let topics = self.topics.own.iter().cloned().collect();
+        let topics = self.topics.told_topics().cloned().collect();
         let list = TopicList { topics, seq: self.topics.seq };
         // Our own list is within the limits: it is filled above.
         let Ok(message) = AmopMessage::response_topic(&list) else { return };
@@ -154,6 +164,7 @@ impl Mesh {
         let (member, count) = (self.router.name(&from), topics.len());
         self.topics.put(from, list.seq, topics);
         self.outputs.push_back(Output::Event(MeshEvent::Topics { member, topics: count }));
+        self.broker_hears(from);
     }
 
     fn multicast_came(
@@ -169,11 +180,19 @@ impl Mesh {
             return Ok(());
         }
         let topic = core::str::from_utf8(&request.topic).unwrap_or_default();
-        if !self.topics.own.contains(topic) {
+        let own = self.topics.own.contains(topic);
+        let broker = self.topics.broker.contains(topic);
+        if !own && !broker {
             self.counters.not_for_us += 1;
             return Ok(());
         }
-        self.deliver_multicast(self.router.name(&from.node), request.topic, request.data);
+        if own {
+            let (topic, data) = (request.topic.clone(), request.data.clone());
+            self.deliver_multicast(self.router.name(&from.node), topic, data);
+        }
+        if broker {
+            self.amop(AmopEvent::Multicast { words: AmopWords::Gateway(request) });
+        }
         Ok(())
     }
 

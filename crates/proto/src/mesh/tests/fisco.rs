@@ -10,7 +10,7 @@ use chainmesh_wire::mesh::{
 
 use super::network::{Lone, group, identity, millis, seconds, unicast_to};
 use crate::mesh::{
-    Input, MODULE_SEND, MeshFault, MessageId, Outcome, SendFailure, SessionId, Where,
+    Input, MODULE_SEND, MeshFault, MessageId, Outcome, SendFailure, SessionId, TOPIC_SPACING, Where,
 };
 use crate::module::PeerKind;
 
@@ -248,6 +248,8 @@ fn a_2x_neighbour_hears_of_our_topics() {
     lone.take_frames(session);
     lone.input(Input::Subscribe("topicA".into()));
     lone.input(Input::Subscribe("topicB".into()));
+    // The second change comes right after the first: it is told a little later.
+    lone.run_for(TOPIC_SPACING);
     let told = Rc2Packet::decode(lone.take_frames(session).remove(1)).unwrap();
     assert_eq!(TopicMessage::decode(&told).unwrap(), Some(TopicMessage::SendTopicSeq(2)));
     lone.input(Input::Unsubscribe("topicB".into()));

@@ -13,7 +13,7 @@ use crate::mesh::{
     Settled, Unicast,
 };
 use crate::session::SessionKind;
-use crate::session::testing::{ACCEPTOR, BOTH, DIALLER, Pair, Recorder, key};
+use crate::session::testing::{ACCEPTOR, ALL, DIALLER, Pair, Recorder, key};
 use crate::time::Instant;
 
 #[derive(Default)]
@@ -86,7 +86,7 @@ impl Bed {
 
 #[test]
 fn messages_travel_over_every_kind_of_session() {
-    for kind in BOTH {
+    for kind in ALL {
         let mut bed = Bed::new(kind);
         let [a, b] = [DIALLER, ACCEPTOR].map(|side| bed.meshes[side].snapshot());
         assert_eq!(a.members[0].name, b.name);

@@ -190,6 +190,7 @@ impl Network {
                 Output::Deliver(delivery) => self.nodes[from].delivered.push(delivery),
                 Output::Settled(settled) => self.nodes[from].settled.push(settled),
                 Output::Event(event) => self.nodes[from].events.push(event),
+                Output::Amop(_) => {}
             }
         }
     }

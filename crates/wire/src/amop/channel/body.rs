@@ -2,6 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::{CHANNEL_HEADER, Frame, FrameType, Seq};
 use crate::amop::AmopError;
 use crate::amop::cursor::Cursor;
 use crate::mesh::EncodeError;
@@ -44,6 +45,25 @@ impl TopicBody {
         let mut out = self.head_with_room(self.data.len())?;
         out.put_slice(&self.data);
         Ok(out.freeze())
+    }
+
+    /// A frame with result 0 and this body, as all before the data and the data itself, which is not
+    /// copied.
+    ///
+    /// # Errors
+    /// As [`encode_head`](Self::encode_head), and when the frame is larger than
+    /// [`MAX_FRAME`](super::MAX_FRAME).
+    pub fn to_frame_parts(
+        &self,
+        frame_type: FrameType,
+        seq: Seq,
+    ) -> Result<[Bytes; 2], EncodeError> {
+        let prefix = self.head_with_room(0)?;
+        let mut head = BytesMut::with_capacity(CHANNEL_HEADER + prefix.len());
+        let frame = Frame::new(frame_type, seq, Bytes::new());
+        frame.encode_head_of(prefix.len() + self.data.len(), &mut head)?;
+        head.put_slice(&prefix);
+        Ok([head.freeze(), self.data.clone()])
     }
 
     fn head_with_room(&self, room: usize) -> Result<BytesMut, EncodeError> {

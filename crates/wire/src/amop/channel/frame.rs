@@ -64,7 +64,16 @@ impl Frame {
     /// # Errors
     /// When the whole frame is larger than [`MAX_FRAME`]; `out` is then as it was.
     pub fn encode_head(&self, out: &mut BytesMut) -> Result<(), EncodeError> {
-        let size = self.encoded_len();
+        self.encode_head_of(self.data.len(), out)
+    }
+
+    /// Writes the header for data of so many bytes that comes in pieces.
+    pub(super) fn encode_head_of(
+        &self,
+        data: usize,
+        out: &mut BytesMut,
+    ) -> Result<(), EncodeError> {
+        let size = CHANNEL_HEADER + data;
         let length = u32::try_from(size).ok().filter(|_| size <= MAX_FRAME);
         let too_large = EncodeError::TooLarge { what: "frame", size, limit: MAX_FRAME };
         out.put_u32(length.ok_or(too_large)?);
