@@ -1,6 +1,8 @@
 //! Members and links that fail while messages are under way.
 
-use chainmesh_proto::mesh::{ACK_TIMEOUT, MessageId, Outcome, SendFailure};
+use chainmesh_proto::mesh::{
+    ACK_TIMEOUT, MessageId, Outcome, ROUTER_HOLD, ROUTER_SPACING, SendFailure,
+};
 use chainmesh_proto::peers::Input;
 use chainmesh_sim::invariants::Broken;
 use rand_chacha::ChaCha8Rng;
@@ -283,5 +285,68 @@ fn the_same_seed_makes_the_same_mesh_and_another_seed_another() -> Result<(), Br
     };
     assert_eq!(run(6)?, run(6)?);
     assert_ne!(run(6)?, run(7)?);
+    Ok(())
+}
+
+/// A broadcast of 0 every 50 ms.
+fn broadcast_on(world: &mut World, left: usize) {
+    if let Some(next) = left.checked_sub(1) {
+        let _ = world.broadcast(NodeIndex(0), format!("broadcast {left}").as_bytes());
+        world.after(millis(50), move |world| broadcast_on(world, next));
+    }
+}
+
+/// Three relays die with this time between them, while broadcasts are under way. Whoever had a way
+/// when a broadcast began gets it, once, and confirms it; only the dead do not. Says how many of the
+/// broadcasts began without a way to somebody who lives on.
+fn relays_die(seed: u64, between: Duration, broadcasts: usize) -> Result<usize, Broken> {
+    let topology = Topology::circles(20, 2, seed);
+    let mut world = mesh_world(seed, CLEAR, &topology);
+    converge(&mut world, &topology, seconds(2))?;
+    world.run_for(seconds(7))?;
+    broadcast_on(&mut world, broadcasts);
+    let mut left = topology.clone();
+    for dying in [5, 9, 14] {
+        world.run_for(between)?;
+        world.kill(NodeIndex(dying));
+        left = left.without_member(dying);
+    }
+    world.run_for(between + seconds(15))?;
+    let alive = left.distances()[0].len();
+    assert_eq!(alive, 16, "nobody is cut off by these deaths");
+    let (mut without_way, mut confirmed) = (0, 0);
+    let settled = &world.mesh_record(NodeIndex(0)).settled;
+    assert_eq!(settled.len(), broadcasts);
+    for (_, end) in settled.values() {
+        let Ok(Outcome::Sent { members, confirmed: by }) = end.result else { panic!("{end:?}") };
+        assert!(by <= members && members <= by + 3, "only the dead are silent: {end:?}");
+        without_way += usize::from(usize::try_from(by).unwrap() < alive);
+        confirmed += usize::try_from(by).unwrap();
+    }
+    assert_once(&world);
+    let came: usize = world.nodes().map(|node| world.mesh_record(node).deliveries.len()).sum();
+    // A dead member may have taken confirmations with it, those of a path's time each.
+    assert!((confirmed..=confirmed + 3).contains(&came), "{confirmed} confirmed, {came} came");
+    Ok(without_way)
+}
+
+#[test]
+fn relays_die_under_broadcasts_and_each_arrives_once() -> Result<(), Broken> {
+    for seed in 0..3 {
+        assert_eq!(relays_die(seed, seconds(7), 500)?, 0, "seed {seed}");
+    }
+    Ok(())
+}
+
+/// A way that grows twice in a row is not used for [`ROUTER_HOLD`]: a broadcast that begins just then
+/// does not go to the member at its end, and none that begins later misses it.
+#[test]
+fn relays_die_in_a_row_and_ways_are_held_back_for_their_time_only() -> Result<(), Broken> {
+    let most = (ROUTER_HOLD + ROUTER_SPACING * 2).as_millis().div_ceil(50);
+    for seed in 0..4 {
+        let without_way = relays_die(seed, millis(713), 60)?;
+        println!("{without_way} of 60 broadcasts began without a way to somebody");
+        assert!(without_way as u128 <= 2 * most, "the last two deaths hold a way back at most");
+    }
     Ok(())
 }
