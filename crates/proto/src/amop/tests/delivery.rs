@@ -91,7 +91,7 @@ fn a_silent_subscriber_is_followed_by_another_one() {
 }
 
 #[test]
-fn a_silent_node_is_followed_by_another_one_and_its_late_answer_is_dropped() {
+fn a_silent_node_is_followed_by_another_one() {
     let mut net = Network::full(3);
     let publisher = net.channel(0, "publisher");
     let subscribers = [net.channel(1, "one"), net.channel(2, "two")];

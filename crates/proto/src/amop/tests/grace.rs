@@ -59,7 +59,7 @@ fn sessions_of_one_identity_come_back_one_by_one() {
     net.subscribe(both[0], &["a"]);
     net.subscribe(both[1], &["b"]);
     net.run_for(millis(10));
-    both.map(|it| net.disconnect(it));
+    both.into_iter().for_each(|it| net.disconnect(it));
     net.channel(0, "shared");
     assert_eq!(net.report(0).topics.len(), 1);
     net.channel(0, "shared");
