@@ -67,6 +67,7 @@
 //! connections. Neither decides anything by itself: that is `chainmesh_proto`, which knows neither
 //! sockets nor clocks.
 
+pub mod amop;
 mod clock;
 pub mod config;
 mod connection;
@@ -82,6 +83,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use amop::AmopService;
 use chainmesh_identity::tls::rustls::time_provider::DefaultTimeProvider;
 use chainmesh_proto::eth::status::ChainIdentity;
 use chainmesh_proto::peers::{DialTarget, Input, PeerManagerConfig};
@@ -189,6 +191,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         }
         eth
     });
+    let mut amop = None;
     let mesh = config.mesh.map(|options| {
         let identity = match (&config.tls, config.session) {
             (Some(tls), SessionKind::Tls) => tls.material.credentials().identity().clone(),
@@ -196,6 +199,13 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         };
         let mesh = MeshService::new(options, identity, clock);
         let handle = mesh.handle();
+        amop = config.amop.map(|options| {
+            let service = AmopService::new(&options, local_id, mesh.machine(), clock);
+            mesh.set_broker(service.sink());
+            let handle = service.handle();
+            companions.spawn(service.run(ended.subscribe()));
+            handle
+        });
         modules.extend(mesh.module());
         companions.spawn(mesh.run(ended.subscribe()));
         handle
@@ -217,7 +227,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     let service =
         service::Service::new(manager, local, clock, event_tx.clone(), peer_count.clone(), inbox);
     tokio::spawn(service.run(companions));
-    Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening, eth, mesh })
+    Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening, eth, mesh, amop })
 }
 
 /// 32 bytes from the system's random number generator, with which the protocol machines are

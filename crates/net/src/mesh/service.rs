@@ -1,11 +1,11 @@
 //! What the mesh wants of its driver: the time, a timer, and somebody who takes messages.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use chainmesh_identity::certificate::CertificateIdentity;
 use chainmesh_proto::mesh::{
-    Cast, Delivery, Input, MeshEvent, MeshModule, MeshSink, MessageId, Settled,
+    AmopEvent, Cast, Delivery, Input, MeshEvent, MeshModule, MeshSink, MessageId, Settled,
 };
 use chainmesh_proto::module::Module;
 use chainmesh_proto::time::Instant;
@@ -14,6 +14,7 @@ use tracing::{debug, info};
 
 use super::inbox::Inbox;
 use super::{MeshHandle, MeshOptions, Message};
+use crate::amop;
 use crate::clock::Clock;
 
 /// Events that an observer may be behind before it misses some.
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     followed: Mutex<BTreeMap<String, usize>>,
     /// Until the node ends.
     live: Mutex<Option<Live>>,
+    /// The broker of AMOP, if there is one.
+    broker: OnceLock<Weak<amop::Shared>>,
 }
 
 /// What is let go when the node ends.
@@ -56,7 +59,7 @@ struct Inboxes {
     ended: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -69,6 +72,7 @@ impl MeshService {
             inboxes: Mutex::default(),
             followed: Mutex::default(),
             live: Mutex::default(),
+            broker: OnceLock::new(),
         });
         let groups = options.groups.clone().into();
         let sink: Arc<dyn MeshSink> = Arc::<Shared>::clone(&shared);
@@ -76,6 +80,17 @@ impl MeshService {
         let events = broadcast::channel(EVENTS).0;
         *lock(&shared.live) = Some(Live { events, mesh: mesh.clone() });
         Self { mesh, shared, groups }
+    }
+
+    /// The mesh itself, for the broker of AMOP.
+    pub(crate) fn machine(&self) -> MeshModule {
+        self.mesh.clone()
+    }
+
+    /// The broker of AMOP is this one, from now on; before any session.
+    pub(crate) fn set_broker(&self, broker: Weak<amop::Shared>) {
+        // There is one broker.
+        let _ = self.shared.broker.set(broker);
     }
 
     pub(crate) fn module(&self) -> Option<Module> {
@@ -228,6 +243,12 @@ impl MeshSink for Shared {
         if let Some(waiting) = waiting {
             // Who does not wait any more has no use for it.
             let _ = waiting.send(settled);
+        }
+    }
+
+    fn amop(&self, event: AmopEvent) {
+        if let Some(broker) = self.broker.get().and_then(Weak::upgrade) {
+            broker.mesh(event);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -41,7 +41,8 @@ pub trait MeshSink: Send + Sync {
     /// A message of ours came to its end.
     fn settled(&self, settled: Settled);
 
-    /// Something for the broker of AMOP, if there is one.
+    /// Something for the broker of AMOP, if there is one. In the order in which the mesh says it:
+    /// one call at a time, never out of another one.
     fn amop(&self, event: AmopEvent) {
         let _ = event;
     }
@@ -69,6 +70,10 @@ struct State {
     peers: BTreeMap<SessionId, PeerContext>,
     /// The wake-up time that the driver knows of.
     told: Option<Instant>,
+    /// What the broker is to be told. Lists of topics replace each other, so the order matters: who
+    /// finds nobody telling tells all, whoever it came from.
+    amop: VecDeque<AmopEvent>,
+    telling: bool,
 }
 
 /// What is left to do when the lock is free again.
@@ -77,7 +82,6 @@ struct Effects {
     deliveries: Vec<Delivery>,
     settled: Vec<Settled>,
     events: Vec<MeshEvent>,
-    amop: Vec<AmopEvent>,
     closed: Vec<(SessionId, MeshFault, Option<PeerContext>)>,
     wake: bool,
 }
@@ -86,7 +90,13 @@ impl MeshModule {
     /// A mesh without sessions.
     #[must_use]
     pub fn new(config: MeshConfig, seed: [u8; 32], sink: Arc<dyn MeshSink>) -> Self {
-        let state = State { mesh: Mesh::new(config, seed), peers: BTreeMap::new(), told: None };
+        let state = State {
+            mesh: Mesh::new(config, seed),
+            peers: BTreeMap::new(),
+            told: None,
+            amop: VecDeque::new(),
+            telling: false,
+        };
         let next_session = AtomicU64::new(0);
         Self { shared: Arc::new(Shared { state: Mutex::new(state), sink, next_session }) }
     }
@@ -237,9 +247,7 @@ impl Shared {
         for settled in effects.settled {
             self.sink.settled(settled);
         }
-        for event in effects.amop {
-            self.sink.amop(event);
-        }
+        self.tell_broker();
         for event in effects.events {
             self.sink.event(event);
         }
@@ -259,6 +267,26 @@ impl Shared {
 
     fn run(&self, step: impl FnOnce(&mut State)) {
         self.run_for(None, step);
+    }
+
+    fn tell_broker(&self) {
+        let mut begun = false;
+        loop {
+            let event = {
+                let mut state = self.lock();
+                if !begun && state.telling {
+                    return;
+                }
+                begun = true;
+                let event = state.amop.pop_front();
+                state.telling = event.is_some();
+                event
+            };
+            match event {
+                Some(event) => self.sink.amop(event),
+                None => return,
+            }
+        }
     }
 }
 
@@ -282,7 +310,7 @@ impl State {
                 }
                 Output::Deliver(delivery) => effects.deliveries.push(delivery),
                 Output::Settled(settled) => effects.settled.push(settled),
-                Output::Amop(event) => effects.amop.push(event),
+                Output::Amop(event) => self.amop.push_back(event),
                 Output::Event(event) => effects.events.push(event),
             }
         }
