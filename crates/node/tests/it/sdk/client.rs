@@ -103,10 +103,14 @@ impl Sdk2 {
             let length = usize::from(u16::from_be_bytes([record[3], record[4]]));
             record.resize(5 + length, 0);
             self.socket.read_exact(&mut record[5..]).ok()?;
-            self.tls.read_tls(&mut record.as_slice()).unwrap();
-            // An alert is an end, too.
-            let state = self.tls.process_new_packets().ok()?;
-            let mut plain = vec![0; state.plaintext_bytes_to_read()];
+            let mut rest = record.as_slice();
+            let mut held = 0;
+            while !rest.is_empty() {
+                self.tls.read_tls(&mut rest).unwrap();
+                // An alert is an end, too.
+                held = self.tls.process_new_packets().ok()?.plaintext_bytes_to_read();
+            }
+            let mut plain = vec![0; held];
             self.tls.reader().read_exact(&mut plain).unwrap();
             self.records += usize::from(!plain.is_empty());
             self.buffer.extend_from_slice(&plain);
