@@ -157,6 +157,11 @@ impl Link {
         self.queued.load(Relaxed)
     }
 
+    /// Whether senders have to wait for room.
+    pub(super) fn is_full(&self) -> bool {
+        self.queued() > MAX_QUEUED / 2
+    }
+
     /// Whether so much is being answered elsewhere that no more is to be read.
     pub(super) fn is_paused(&self) -> bool {
         self.holds.load(Relaxed) >= MAX_HOLDS
