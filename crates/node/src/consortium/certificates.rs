@@ -72,7 +72,7 @@ pub enum LoadError {
         /// The key.
         key: PathBuf,
         /// What is wrong with them.
-        source: CredentialsError,
+        source: Box<CredentialsError>,
     },
     /// A file of a CA, or a revocation list.
     #[error(transparent)]
@@ -180,7 +180,7 @@ impl CertificateFiles {
             source => LoadError::Credentials {
                 certificate: self.certificate.clone(),
                 key: self.key.clone(),
-                source,
+                source: Box::new(source),
             },
         })?;
         let mut authorities = Vec::new();

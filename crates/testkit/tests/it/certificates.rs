@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use chainmesh_identity::PeerId;
 use chainmesh_testkit::certs::{Consortium, DAY, Fault};
 use chainmesh_testkit::fleet::{Fleet, Member, NodeName, Transport};
+use chainmesh_testkit::process::{Process, Setup};
 use chainmesh_testkit::row::Row;
 use chainmesh_testkit::wait;
 
@@ -175,13 +176,13 @@ fn row_31_certificates_and_cas_are_exchanged() {
     row.below("recovered with new certificates", restarted.elapsed(), Duration::from_secs(10));
 }
 
-/// How often `impostor` was connected with anybody, after so many dials in vain.
-fn connections_in_vain(impostor: &Member, tries: u64) -> usize {
+/// How often this node was connected with anybody, after so many dials in vain.
+fn connections_in_vain(asking: &Process, tries: u64) -> usize {
     wait::until("it has tried", || {
-        let wanted = impostor.process.wanted();
+        let wanted = asking.wanted();
         wanted.iter().map(|wanted| wanted.dials).sum::<u64>() >= tries
     });
-    impostor.process.logged(&["peer connected"]).len()
+    asking.logged(&["peer connected"]).len()
 }
 
 #[test]
@@ -193,8 +194,24 @@ fn row_32_another_identity_than_expected_is_refused_over_tls() {
     let known = [NodeName::Node(expected.id, found.address)];
     let mut asking = fleet.outsider_who_knows(&files, &known);
     asking.process.start();
-    row.equals("connections in 3 dials", connections_in_vain(&asking, 3), 0);
+    row.equals("connections in 3 dials", connections_in_vain(&asking.process, 3), 0);
     row.equals("blames", blames(&asking, found.id), 0);
+}
+
+#[test]
+fn row_32_another_identity_than_expected_is_refused_over_rlpx() {
+    let fleet = Fleet::builder(Transport::Rlpx, 2).quiet().start();
+    let row = Row::new(32, "identity spoof", fleet.bed());
+    let (expected, found) = (&fleet.nodes[0], &fleet.nodes[1]);
+    let name = "asking".to_owned();
+    let data_dir = fleet.directory().join(&name);
+    let wrong = NodeName::Node(expected.id, found.address).to_string();
+    let genesis = fleet.genesis().to_str().unwrap().to_owned();
+    let arguments = ["--genesis", &genesis, "--listen", "127.0.0.1", "--port", "0"];
+    let arguments = arguments.into_iter().chain(["--bootnode", &wrong]).map(str::to_owned);
+    let mut asking = Process::new(Setup { name, data_dir, arguments: arguments.collect() });
+    asking.start();
+    row.equals("connections in 3 dials", connections_in_vain(&asking, 3), 0);
 }
 
 /// How often the log names a node that did nothing, as the one that is refused.

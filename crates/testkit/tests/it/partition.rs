@@ -42,7 +42,7 @@ fn total(fleet: &Fleet, count: &str) -> u64 {
 fn row_07_a_partition_heals_over_tls() {
     let (left, right) = ([0, 1, 2], [3, 4, 5, 6]);
     let fleet = Fleet::builder(Transport::Consortium, 7).quiet().split(&left, &right).start();
-    let row = Row::new(7, "partition 3|4, 60 s", fleet.bed());
+    let row = Row::new(7, "partition 3 and 4, 60 s", fleet.bed());
     let listen = |at: &usize| (*at, fleet.nodes[*at].process.listen());
     let (lefts, rights): (Vec<_>, Vec<_>) =
         (left.iter().map(listen).collect(), right.iter().map(listen).collect());

@@ -1,1 +1,125 @@
-//! limits
+//! How much is too much.
+
+use chainmesh_wire::amop::channel::FrameType;
+use chainmesh_wire::amop::{AmopError, Subscription};
+
+use super::network::{Habit, Network, millis, seconds};
+use crate::amop::{AmopNotice, Input, MAX_NODE_TOPICS, MAX_WAITING, SdkFault, SdkKind};
+use crate::mesh::Rate;
+
+const SOME: Rate = Rate { bytes: Some(1000), messages: None };
+
+#[test]
+fn above_the_bandwidth_limit_is_103() {
+    for (kind, code) in [(SdkKind::Channel, 103), (SdkKind::WebSocket, 1004)] {
+        let mut net = Network::with(1, |config| config.session_limit = SOME);
+        let (publisher, other) = (net.sdk(0, kind, "publisher"), net.sdk(0, kind, "other"));
+        let subscriber = net.channel(0, "subscriber");
+        net.subscribe(subscriber, &["t"]);
+        net.run_for(seconds(1));
+        let large = "x".repeat(1500);
+        let seq = net.publish(publisher, "t", &large);
+        assert!(net.await_result(publisher, &seq).is_ok(), "the bucket was full");
+        let seq = net.publish(publisher, "t", "x");
+        assert_eq!(net.await_result(publisher, &seq), Err(code));
+        assert!(net.clients[publisher].answers[1].2.is_empty() || kind == SdkKind::WebSocket);
+        let seq = net.publish(other, "t", "x");
+        assert!(net.await_result(other, &seq).is_ok(), "another session has its own");
+        net.run_for(seconds(1));
+        let seq = net.publish(publisher, "t", "x");
+        assert!(net.await_result(publisher, &seq).is_ok(), "the bucket fills up");
+    }
+}
+
+#[test]
+fn multicasts_are_limited_too_and_2x_is_told() {
+    let mut net = Network::with(1, |config| config.limit = SOME);
+    let publisher = net.channel(0, "publisher");
+    let subscriber = net.channel(0, "subscriber");
+    net.subscribe(subscriber, &["t"]);
+    net.run_for(seconds(1));
+    net.multicast(publisher, "t", &"x".repeat(1500));
+    let seq = net.multicast(publisher, "t", "x");
+    assert_eq!(net.await_result(publisher, &seq), Err(103));
+    assert_eq!(net.got(subscriber).len(), 1);
+    let none = Rate::default();
+    net.broker(0, Input::SetLimits { session: none, all: none });
+    let seq = net.multicast(publisher, "t", "x");
+    assert!(net.await_result(publisher, &seq).is_ok());
+}
+
+#[test]
+fn a_flood_of_unanswered_unicasts_is_bounded() {
+    let mut net = Network::new(1);
+    let publisher = net.channel(0, "publisher");
+    for _ in 0..4 {
+        let silent = net.channel(0, "silent");
+        net.clients[silent].habit = Habit::Silent;
+        net.subscribe(silent, &["t"]);
+    }
+    net.run_for(millis(10));
+    let seqs: Vec<_> = (0..MAX_WAITING + 10).map(|_| net.publish(publisher, "t", "x")).collect();
+    net.run_for(millis(10));
+    assert_eq!(net.report(0).waiting, MAX_WAITING);
+    let refused = seqs.iter().filter(|seq| net.result(publisher, seq) == Some(Err(103))).count();
+    assert_eq!(refused, 10);
+    net.run_for(seconds(25));
+    assert!(seqs.iter().all(|seq| net.result(publisher, seq).is_some()));
+    net.assert_nothing_waits();
+}
+
+#[test]
+fn a_list_of_too_many_topics_is_refused_whole() {
+    let mut net = Network::with(1, |config| config.max_topics = 3);
+    let (one, two) = (net.channel(0, "one"), net.channel(0, "two"));
+    net.subscribe(one, &["a", "b", "c", "a"]);
+    net.subscribe(two, &["a", "b", "c", "d"]);
+    net.run_for(millis(10));
+    assert_eq!(net.report(0).sessions[0].topics, ["a", "b", "c"]);
+    assert_eq!(net.report(0).sessions[1].topics, [""; 0]);
+    let session = net.clients[two].session;
+    let notice = AmopNotice::TooManyTopics { session, count: 4, limit: 3 };
+    assert!(net.nodes[0].notices.contains(&notice));
+    assert!(net.clients[two].alive);
+}
+
+#[test]
+fn the_topics_of_a_node_are_bounded_and_none_is_lost() {
+    let mut net = Network::full(2);
+    let (one, two) = (net.channel(0, "one"), net.channel(0, "two"));
+    let names: Vec<_> = (0..MAX_NODE_TOPICS).map(|number| number.to_string()).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    net.subscribe(one, &names);
+    net.subscribe(two, &["0"]);
+    net.run_for(millis(10));
+    net.subscribe(two, &["one more"]);
+    net.run_for(seconds(1));
+    assert_eq!(net.report(0).sessions[1].topics, ["0"], "what it had holds");
+    assert_eq!(net.report(1).topics.len(), MAX_NODE_TOPICS, "the other node has the whole list");
+    net.subscribe(one, &[]);
+    net.subscribe(two, &["one more"]);
+    net.run_for(seconds(1));
+    let topics: Vec<_> = net.report(1).topics.into_iter().map(|it| it.topic).collect();
+    assert_eq!(topics, ["one more"]);
+}
+
+/// Decision 14: the third list that is none closes.
+#[test]
+fn three_bad_lists_end_a_session() {
+    let mut net = Network::new(1);
+    let client = net.channel(0, "client");
+    net.subscribe(client, &["t"]);
+    net.run_for(millis(10));
+    let all: Vec<_> = (0..100_000).map(|number| format!("\"{number}\"")).collect();
+    for bad in ["{}".to_owned(), "[1]".to_owned(), format!("[{}]", all.join(","))] {
+        assert!(net.clients[client].alive);
+        assert_eq!(net.report(0).sessions[0].topics, ["t"], "the old list stays");
+        net.send_frame(client, FrameType::SubscribeTopics, bad.into());
+        net.run_for(millis(10));
+    }
+    let error = Subscription::from_array(format!("[{}]", all.join(",")).as_bytes()).unwrap_err();
+    assert!(matches!(error, AmopError::TooMany { count: 100_000, .. }));
+    assert_eq!(net.clients[client].fault, Some(SdkFault::BadLists(error)));
+    let frames = &net.clients[client].frames;
+    assert!(frames.iter().all(|frame| frame.frame_type == FrameType::Handshake), "no answers");
+}

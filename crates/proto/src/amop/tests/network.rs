@@ -452,6 +452,28 @@ impl Network {
         }
     }
 
+    /// Packets that are on their way from a node are lost; says how many.
+    pub(super) fn lose_packets_from(&mut self, node: usize) -> usize {
+        let before = self.flights.len();
+        let ends = &self.ends;
+        self.flights.retain(|_, flight| match flight {
+            Flight::Packet { to, session, .. } => {
+                ends.get(&(*to, *session)).is_none_or(|(from, _)| *from != node)
+            }
+            _ => true,
+        });
+        before - self.flights.len()
+    }
+
+    /// All SDKs of 2.x beat.
+    pub(super) fn keep_alive(&mut self) {
+        for client in 0..self.clients.len() {
+            if self.clients[client].alive && self.clients[client].kind == SdkKind::Channel {
+                self.send_frame(client, FrameType::Heartbeat, Bytes::new());
+            }
+        }
+    }
+
     fn note(&mut self, line: String) {
         if let Some(tap) = &mut self.tap {
             tap.push(line);

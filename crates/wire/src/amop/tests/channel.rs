@@ -432,3 +432,15 @@ proptest! {
         let _ = (Heartbeat::from_body(&input), FrameReader::default().read(&mut input.into()));
     }
 }
+
+#[test]
+fn a_frame_around_topic_and_data_in_two_parts() {
+    let seq = Seq(*b"0123456789abcdef0123456789abcdef");
+    let body = TopicBody::new("topicA", "hi".into());
+    let parts = body.to_frame_parts(FrameType::AmopRequest, seq).unwrap();
+    assert_eq!(parts[1], "hi");
+    let whole = Frame::decode(parts.concat().into()).unwrap();
+    assert_eq!(whole, Frame::new(FrameType::AmopRequest, seq, body.encode().unwrap()));
+    let longer = TopicBody::new(vec![b't'; 255], Bytes::new());
+    assert!(longer.to_frame_parts(FrameType::AmopRequest, seq).is_err());
+}
