@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use chainmesh_identity::PeerId;
+pub use chainmesh_wire::amop::MAX_NODE_TOPICS;
 use chainmesh_wire::amop::MAX_TOPICS;
 
 use crate::mesh::Rate;
@@ -40,8 +41,11 @@ pub const MAX_NODE_WAITING: usize = 4_096;
 pub const MAX_UNANSWERED: usize = 2_048;
 /// Most SDKs that left whose topics are kept. Chosen: a node has fewer sessions.
 pub const MAX_GONE: usize = 1_024;
-/// Most topics of all SDKs of this node together: what its topic list can say.
-pub const MAX_NODE_TOPICS: usize = MAX_TOPICS;
+/// Most bytes of all topics of one session. Chosen: two of the longest of 3.x, or 1,024 of 128 bytes.
+pub const MAX_TOPIC_BYTES: usize = 128 * 1024;
+/// Most bytes of all topics of all sessions together; as JSON they take at most six times as much,
+/// which the mesh reads.
+pub const MAX_NODE_TOPIC_BYTES: usize = 512 * 1024;
 
 /// What the broker is told before it starts.
 #[derive(Debug, Clone)]

@@ -8,8 +8,9 @@ use chainmesh_wire::amop::AmopError;
 use super::draw::fresh_seq;
 use super::io::SdkFault;
 use super::{
-    AmopCast, AmopFailure, AmopNotice, Broker, MAX_BAD_LISTS, MAX_GONE, MAX_NODE_TOPICS,
-    MAX_UNANSWERED, Message, Output, SLOW_TIMEOUT, SdkKind, SdkSession, Timer,
+    AmopCast, AmopFailure, AmopNotice, Broker, MAX_BAD_LISTS, MAX_GONE, MAX_NODE_TOPIC_BYTES,
+    MAX_NODE_TOPICS, MAX_TOPIC_BYTES, MAX_UNANSWERED, Message, Output, SLOW_TIMEOUT, SdkKind,
+    SdkSession, Timer,
 };
 use crate::mesh::{AmopSend, Bucket, Rate};
 use crate::time::Instant;
@@ -63,6 +64,8 @@ struct Gone {
 pub(super) struct Sessions {
     pub(super) open: BTreeMap<SdkSession, Sdk>,
     by_topic: BTreeMap<String, Vec<SdkSession>>,
+    /// Of all topics in it.
+    bytes: usize,
     gone: BTreeMap<u64, Gone>,
     places: u64,
 }
@@ -87,7 +90,9 @@ impl Sessions {
     fn follow(&mut self, topic: &str, session: SdkSession) -> bool {
         let sessions = self.by_topic.entry(topic.to_owned()).or_default();
         sessions.push(session);
-        sessions.len() == 1
+        let first = sessions.len() == 1;
+        self.bytes += if first { topic.len() } else { 0 };
+        first
     }
 
     /// Says whether nobody at this node follows the topic any more.
@@ -97,6 +102,7 @@ impl Sessions {
         let last = sessions.is_empty();
         if last {
             self.by_topic.remove(topic);
+            self.bytes -= topic.len();
         }
         last
     }
@@ -181,12 +187,16 @@ impl Broker {
         let new = topics.iter().filter(|topic| !self.sessions.by_topic.contains_key(*topic));
         let freed = sdk.topics.difference(&topics);
         let freed = freed.filter(|topic| self.sessions.with(topic.as_bytes()).len() == 1).count();
-        let in_all = (self.sessions.by_topic.len() + new.count()).saturating_sub(freed);
-        let (count, limit) = match topics.len() > self.config.max_topics {
-            true => (topics.len(), self.config.max_topics),
-            false => (in_all, MAX_NODE_TOPICS),
-        };
-        if count > limit {
+        let in_all = (self.sessions.by_topic.len() + new.clone().count()).saturating_sub(freed);
+        let bytes = |topics: &mut dyn Iterator<Item = &String>| topics.map(String::len).sum();
+        let new_bytes: usize = bytes(&mut new.clone());
+        let limits = [
+            (topics.len(), self.config.max_topics),
+            (bytes(&mut topics.iter()), MAX_TOPIC_BYTES),
+            (in_all, MAX_NODE_TOPICS),
+            (self.sessions.bytes + new_bytes, MAX_NODE_TOPIC_BYTES),
+        ];
+        if let Some((count, limit)) = limits.into_iter().find(|(count, limit)| count > limit) {
             self.counters.lists_refused += 1;
             self.notice(AmopNotice::TooManyTopics { session, count, limit });
             return;

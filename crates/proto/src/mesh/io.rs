@@ -192,7 +192,6 @@ pub enum Input {
 }
 
 /// What the driver has to do.
-#[expect(clippy::large_enum_variant, reason = "a move in a queue costs less than an allocation")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Send a packet: the head, then the payload, which other packets may share.

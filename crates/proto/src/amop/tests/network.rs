@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
-use chainmesh_identity::certificate::{CertificateIdentity, ShortId};
+use chainmesh_identity::certificate::CertificateIdentity;
 use chainmesh_identity::{NodeKey, PeerId};
 use chainmesh_wire::amop::channel::{Frame, FrameType, ResultCode, Seq, TopicBody};
 use chainmesh_wire::amop::ws::{WsMessage, WsType};
@@ -97,7 +97,6 @@ enum Flight {
 pub(super) struct Puppet {
     node: usize,
     session: SessionId,
-    pub(super) id: PeerId,
     /// What came to it.
     pub(super) frames: Vec<Bytes>,
 }
@@ -203,8 +202,7 @@ impl Network {
     /// A neighbour that the test plays.
     pub(super) fn puppet(&mut self, node: usize, number: u8, kind: PeerKind) -> usize {
         let (session, peer) = (SessionId(self.count()), identity(number));
-        let id = peer.name();
-        self.puppets.push(Puppet { node, session, id, frames: Vec::new() });
+        self.puppets.push(Puppet { node, session, frames: Vec::new() });
         self.mesh(node, mesh::Input::Opened { session, peer, kind });
         self.puppets.len() - 1
     }
@@ -243,10 +241,6 @@ impl Network {
 
     pub(super) fn report(&self, node: usize) -> AmopReport {
         self.nodes[node].broker.snapshot()
-    }
-
-    pub(super) fn short(&self, node: usize) -> ShortId {
-        self.nodes[node].identity.short()
     }
 
     /// An SDK of 2.x that answers with an echo. It has said its versions.
@@ -601,18 +595,18 @@ impl Network {
             amop::Output::Notice(notice) => self.nodes[number].notices.push(notice),
             amop::Output::Close { session, fault } => self.ended(number, session, fault),
             amop::Output::Push { session, cast, message } => {
-                self.to_face(number, session, channel::Input::Push(cast, message));
+                self.tell_face(number, session, channel::Input::Push(cast, message));
             }
             amop::Output::Done { session, cast, message, result } => {
-                self.to_face(number, session, channel::Input::Done(cast, message, result));
+                self.tell_face(number, session, channel::Input::Done(cast, message, result));
             }
             amop::Output::Verify { session, seq, question } => {
-                self.to_face(number, session, channel::Input::Verify(seq, question));
+                self.tell_face(number, session, channel::Input::Verify(seq, question));
             }
         }
     }
 
-    fn to_face(&mut self, number: usize, session: SdkSession, input: channel::Input) {
+    fn tell_face(&mut self, number: usize, session: SdkSession, input: channel::Input) {
         let now = self.now;
         match (self.nodes[number].faces.get_mut(&session), input) {
             (Some(Face::Channel(face, _)), input) => face.handle(now, input),
