@@ -40,6 +40,7 @@ fn main() {
     ipc_framing();
     peers_ops();
     sync_ops();
+    mesh_router();
 }
 
 fn header(block: &SyncBlock) -> BlockHeader {
@@ -235,6 +236,43 @@ fn sync_ops() {
     write("sync_ops", "following", &[&[7][..], &connect(1, 0, 0), &well, &follow].concat());
     let own: Vec<u8> = (0..50).flat_map(|_| [14, 15]).collect();
     write("sync_ops", "own_blocks", &[&[8][..], &connect(1, 0, 0), &own].concat());
+}
+
+fn mesh_router() {
+    // Operations: see `mesh_router`. The first four bytes are the members' seeds; 0 opens, 2 and 3
+    // close, 4 delivers, 8 damages, 9 passes time, 12 sends, 16 tells, 17 restarts, 18 is a moment in
+    // which all goes well.
+    let open = |a, b| [0, a, b, 0];
+    let well = |times| [18].repeat(times);
+    let line = [&[1, 2, 3, 4][..], &open(0, 1), &open(1, 2), &open(2, 3), &well(12)].concat();
+    let ring = [&line[..], &open(3, 0), &well(12)].concat();
+    let broadcast = |from| [12, from, 0];
+    let unicast = |from, to| [12, from, 2, to, 50, 1];
+    let talk = [&broadcast(0)[..], &unicast(0, 3), &unicast(3, 1), &broadcast(2)].concat();
+    let cut = |link| [2, link];
+    let write = |name, parts: &[&[u8]]| write("mesh_router", name, &parts.concat());
+    write("line", &[&line, &talk, &well(4)]);
+    write("ring_is_cut", &[&ring, &talk, &cut(0), &talk, &well(4), &cut(2), &talk]);
+    write("half_closed", &[&ring, &[3, 0, 1], &talk, &[3, 1, 0], &talk, &[9, 20, 0]]);
+    write("two_sessions", &[&line, &open(0, 1), &talk, &well(3), &cut(0), &talk, &well(3)]);
+    write(
+        "restart",
+        &[&ring, &talk, &[17, 1, 9], &talk, &open(0, 1), &open(1, 2), &well(9), &talk],
+    );
+    write(
+        "star",
+        &[&[4, 3, 2, 1], &open(0, 1), &open(0, 2), &open(0, 3), &well(12), &talk, &cut(1)],
+    );
+    let tell = [[16, 1, 0, 0], [16, 2, 0, 0], [16, 3, 1, 1], [16, 1, 2, 2]].concat();
+    write("topics", &[&line, &tell, &well(9), &[12, 0, 1, 0], &[12, 3, 1, 0], &well(2)]);
+    write("silence", &[&ring, &talk, &[9, 255, 255], &[9, 255, 255], &talk, &well(2)]);
+    for (name, manner) in
+        [("lost", 0), ("doubled", 1), ("swapped", 2), ("cut_short", 3), ("broken", 4)]
+    {
+        let hurt: Vec<u8> =
+            (0..40).flat_map(|n| [8, n, n, n * 3, manner, n, n * 5, 1, 4, n, n, 3]).collect();
+        write(name, &[&ring, &talk, &hurt, &talk, &hurt, &well(2)]);
+    }
 }
 
 /// Answers from one chain, as they should be, and what they lead to.

@@ -11,6 +11,7 @@ mod cursor;
 mod eth;
 mod ipc;
 mod mesh;
+mod mesh_router;
 mod peers;
 mod session;
 mod sync;
@@ -24,6 +25,7 @@ pub use chain::{chain_file, genesis_json};
 pub use eth::{eth_message, eth_peer};
 pub use ipc::ipc_framing;
 pub use mesh::{mesh_packet, mesh_rc2, mesh_tars, mesh_zstd};
+pub use mesh_router::mesh_router;
 pub use peers::peers_ops;
 pub use session::{frames, handshake, session_pair, snappy};
 pub use sync::sync_ops;
@@ -50,6 +52,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("ipc_framing", ipc_framing),
     ("mesh_packet", mesh_packet),
     ("mesh_rc2", mesh_rc2),
+    ("mesh_router", mesh_router),
     ("mesh_tars", mesh_tars),
     ("mesh_zstd", mesh_zstd),
     ("peer_id", peer_id),

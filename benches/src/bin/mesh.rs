@@ -59,37 +59,52 @@ impl Star {
     fn settle(&mut self) {
         let mut frames = VecDeque::new();
         loop {
-            for (number, machine) in self.machines.iter_mut().enumerate() {
-                while let Some(output) = machine.poll() {
-                    if let Output::Transmit { session, head, payload, .. } = output {
-                        let mut frame = BytesMut::from(&head[..]);
-                        frame.extend_from_slice(&payload);
-                        frames.push_back((number, session, frame.freeze()));
-                    }
+            for number in 0..self.machines.len() {
+                while let Some(output) = self.machines[number].poll() {
+                    frames.extend(frame(number, output));
                 }
             }
-            let Some((from, session, frame)) = frames.pop_front() else { return };
-            let (to, session) = match from {
-                0 => (session.0 as usize, SessionId(0)),
-                from => (0, SessionId(from as u64)),
-            };
-            self.machines[to].handle(self.now, Input::Frame { session, frame });
+            let Some(frame) = frames.pop_front() else { return };
+            self.deliver(frame);
         }
     }
 
-    /// One broadcast: nanoseconds, and how many copies it was.
+    fn deliver(&mut self, (from, session, frame): Frame) {
+        let (to, session) = match from {
+            0 => (session.0 as usize, SessionId(0)),
+            from => (0, SessionId(from as u64)),
+        };
+        self.machines[to].handle(self.now, Input::Frame { session, frame });
+    }
+
+    /// One broadcast: nanoseconds, and how many copies it was. Then each member confirms it.
     fn broadcast(&mut self, payload: &Bytes) -> (f64, usize) {
         let group = Bytes::from_static(b"group0");
         let message = Broadcast { group, module: MODULE_SEND, payload: payload.clone() };
         let id = self.machines[0].next_id();
+        let mut outputs = Vec::with_capacity(self.machines.len());
         let started = Clock::now();
         self.machines[0].handle(self.now, Input::Broadcast { id, message });
-        let mut copies = 0;
         while let Some(output) = self.machines[0].poll() {
-            copies += usize::from(matches!(output, Output::Transmit { .. }));
+            outputs.push(output);
         }
-        (started.elapsed().as_nanos() as f64, copies)
+        let time = started.elapsed().as_nanos() as f64;
+        let frames: Vec<Frame> = outputs.into_iter().filter_map(|out| frame(0, out)).collect();
+        let copies = frames.len();
+        frames.into_iter().for_each(|frame| self.deliver(frame));
+        self.settle();
+        (time, copies)
     }
+}
+
+/// Who sent it, over which session, and what.
+type Frame = (usize, SessionId, Bytes);
+
+fn frame(from: usize, output: Output) -> Option<Frame> {
+    let Output::Transmit { session, head, payload, .. } = output else { return None };
+    let mut frame = BytesMut::from(&head[..]);
+    frame.extend_from_slice(&payload);
+    Some((from, session, frame.freeze()))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

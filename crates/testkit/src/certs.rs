@@ -153,14 +153,15 @@ impl Consortium {
         self.write(name, key, certificate)
     }
 
-    /// Another certificate for the key of a node, valid for so many days from now on; the node's
-    /// file is replaced by it in one step.
+    /// Another certificate for the key of a node, of this consortium or of another one, valid for so
+    /// many days from now on. The node's file is replaced by it in one step.
     ///
     /// # Panics
     /// When the file cannot be written.
     pub fn renew(&mut self, node: &mut NodeFiles, days: u64) {
         let name = node.directory.file_name().expect("a name").to_string_lossy().into_owned();
         node.certificate = self.certify(&name, &node.key, good_for(self.now, days));
+        (node.between, node.agency) = self.above();
         let text = chain_text(node);
         files::replace(&node.directory.join(NODE_CERTIFICATE), &text).expect("node.crt");
     }
@@ -252,16 +253,17 @@ impl Consortium {
         key: NodeKey,
         certificate: CertificateDer<'static>,
     ) -> NodeFiles {
-        let between = self.agencies.last().map(|agency| agency.authority.certificate().clone());
-        let node = NodeFiles {
-            directory: self.directory.join(name),
-            key,
-            certificate,
-            between: between.into_iter().collect(),
-            agency: self.agencies.len().checked_sub(1),
-        };
+        let (between, agency) = self.above();
+        let directory = self.directory.join(name);
+        let node = NodeFiles { directory, key, certificate, between, agency };
         self.save(&node);
         node
+    }
+
+    /// Who signs the next node's certificate: the newest agency, if there is one.
+    fn above(&self) -> (Vec<CertificateDer<'static>>, Option<usize>) {
+        let newest = self.agencies.last().map(|agency| agency.authority.certificate().clone());
+        (newest.into_iter().collect(), self.agencies.len().checked_sub(1))
     }
 
     fn save(&self, node: &NodeFiles) {

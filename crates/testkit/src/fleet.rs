@@ -14,7 +14,7 @@ use std::time::Duration;
 use chainmesh_identity::PeerId;
 use tempfile::TempDir;
 
-pub use build::{FleetBuilder, Transport};
+pub use build::{FleetBuilder, NodeName, Transport};
 
 use crate::certs::{Consortium, NodeFiles};
 use crate::process::{ConnectedPeer, Process, WantedPeer};
@@ -59,11 +59,15 @@ impl Member {
         self.process.peers().into_iter().find(|peer| peer.public_key == id)
     }
 
-    /// What it knows of a node that it wants and does not have.
+    /// What it knows of a node that it wants and does not have. (A node that is wanted by its
+    /// address is known by it alone.)
     #[must_use]
-    pub fn wants(&self, other: PeerId) -> Option<WantedPeer> {
-        let id = other.to_string();
-        self.process.wanted().into_iter().find(|peer| peer.public_key.as_ref() == Some(&id))
+    pub fn wants(&self, other: &Self) -> Option<WantedPeer> {
+        let (id, address) = (other.id.to_string(), other.address.to_string());
+        let is_it = |peer: &WantedPeer| {
+            peer.public_key.as_ref().map_or(peer.address == address, |key| *key == id)
+        };
+        self.process.wanted().into_iter().find(is_it)
     }
 }
 
@@ -108,6 +112,11 @@ impl Fleet {
         found.unwrap_or_else(|| panic!("no proxy between {one} and {other}"))
     }
 
+    /// All proxies.
+    pub fn proxies(&self) -> impl Iterator<Item = &Proxy> {
+        self.proxies.values()
+    }
+
     /// Starts all nodes that do not run, at once, and waits until each answers.
     ///
     /// # Panics
@@ -123,6 +132,26 @@ impl Fleet {
         }
     }
 
+    /// Another node of a fleet over TLS, with these certificate files, that is told of these nodes.
+    /// It does not run yet, and nobody is told of it.
+    ///
+    /// # Panics
+    /// When its files cannot be made.
+    #[must_use]
+    pub fn outsider(&self, files: &NodeFiles, known: &[usize]) -> Member {
+        let known = known.iter().map(|at| NodeName::Address(self.nodes[*at].address));
+        self.outsider_who_knows(files, &known.collect::<Vec<_>>())
+    }
+
+    /// The same, told of these nodes.
+    ///
+    /// # Panics
+    /// When its files cannot be made.
+    #[must_use]
+    pub fn outsider_who_knows(&self, files: &NodeFiles, known: &[NodeName]) -> Member {
+        build::outsider(self, files, known)
+    }
+
     /// All links that exist between nodes that run, the smaller number first.
     fn links(&self) -> impl Iterator<Item = (usize, usize)> {
         let count = self.nodes.len();
@@ -133,22 +162,42 @@ impl Fleet {
         })
     }
 
-    /// Whether both ends of every link say that they are connected.
+    /// Whether both ends of every link say that they are connected; in a consortium also whether
+    /// everybody knows the shortest way to everybody.
     ///
     /// # Panics
     /// When a node does not answer.
     #[must_use]
     pub fn is_meshed(&self) -> bool {
-        let ids = |member: &Member| -> Vec<String> {
-            if !member.process.is_running() {
-                return Vec::new();
-            }
-            member.process.peers().into_iter().map(|peer| peer.public_key).collect()
+        let running = |member: &&Member| member.process.is_running();
+        let connected: BTreeMap<PeerId, Vec<String>> = self
+            .nodes
+            .iter()
+            .filter(running)
+            .map(|member| {
+                let peers = member.process.peers().into_iter().map(|peer| peer.public_key);
+                (member.id, peers.collect())
+            })
+            .collect();
+        let sees = |one: usize, other: usize| {
+            connected[&self.nodes[one].id].contains(&self.nodes[other].id.to_string())
         };
-        let connected: Vec<Vec<String>> = self.nodes.iter().map(ids).collect();
-        let sees =
-            |one: usize, other: usize| connected[one].contains(&self.nodes[other].id.to_string());
         self.links().all(|(one, other)| sees(one, other) && sees(other, one))
+            && (self.transport == Transport::Rlpx || self.is_routed())
+    }
+
+    /// Whether every node knows a way to every other: one link where there is one, more elsewhere.
+    fn is_routed(&self) -> bool {
+        let running: Vec<usize> =
+            (0..self.nodes.len()).filter(|at| self.nodes[*at].process.is_running()).collect();
+        running.iter().all(|one| {
+            let view = self.nodes[*one].process.mesh();
+            running.iter().filter(|other| *other != one).all(|other| {
+                let linked = !self.missing.contains(&(*one.min(other), *one.max(other)));
+                let hops = view.hops(&self.nodes[*other].id.to_string());
+                hops.is_some_and(|hops| (hops == 1) == linked)
+            })
+        })
     }
 
     /// Whether all nodes that run have the same head.

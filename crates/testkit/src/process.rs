@@ -5,6 +5,7 @@
 //! [`Process`] is dropped.
 
 mod log;
+mod mesh;
 mod rpc;
 mod usage;
 
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+pub use mesh::{CertificateView, Listener, MemberView, MeshView, ReceivedView, SentView, hex};
 pub use rpc::{CallError, ConnectedPeer, Head, WantedPeer};
 pub use usage::Usage;
 
@@ -262,6 +264,12 @@ impl Process {
     #[must_use]
     pub fn log(&self) -> String {
         log::read(&self.log_path())
+    }
+
+    /// The lines of its log that have each of these words in them.
+    #[must_use]
+    pub fn logged(&self, words: &[&str]) -> Vec<String> {
+        log::lines_with(&self.log(), words)
     }
 
     fn log_path(&self) -> PathBuf {

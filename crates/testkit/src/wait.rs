@@ -43,10 +43,24 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) -> Duration {
 /// # Panics
 /// As soon as it is false.
 #[track_caller]
-pub fn holds_for(duration: Duration, what: &str, mut condition: impl FnMut() -> bool) {
+pub fn holds_for(duration: Duration, what: &str, condition: impl FnMut() -> bool) {
+    holds_for_with(LOOK_EVERY, duration, what, condition);
+}
+
+/// The same with so much time between two looks, where looking itself must not cost much.
+///
+/// # Panics
+/// As soon as it is false.
+#[track_caller]
+pub fn holds_for_with(
+    look_every: Duration,
+    duration: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> bool,
+) {
     let began = Instant::now();
     while began.elapsed() < duration {
         assert!(condition(), "no longer so after {:?}: {what}", began.elapsed());
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(look_every.min(duration.saturating_sub(began.elapsed())));
     }
 }

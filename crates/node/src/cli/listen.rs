@@ -27,8 +27,8 @@ const WAIT: u64 = 4;
 #[command(after_help = "\
 Examples:
   chainmesh listen --data-dir ./n0 --topic news
-  chainmesh listen --data-dir ./n0                     what is sent to n0 alone, or to all
-  chainmesh listen --data-dir ./n0 --reply \"thanks\"    and reply to the former
+  chainmesh listen --data-dir ./n0                   sent to n0 alone, or to all
+  chainmesh listen --data-dir ./n0 --reply \"thanks\"  and replies to the former
   chainmesh listen --data-dir ./n0 --topic news --json | jq -r .text")]
 pub(super) struct ListenArgs {
     #[command(flatten)]

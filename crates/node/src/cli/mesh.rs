@@ -23,7 +23,7 @@ use crate::rpc::mesh::status::{MemberStatus, MeshStatus};
 Examples:
   chainmesh mesh --data-dir ./n0
   chainmesh mesh --data-dir ./n0 --json | jq '.members[].hops'
-  chainmesh mesh --data-dir ./n0 --reload      after certificates or lists have changed")]
+  chainmesh mesh --data-dir ./n0 --reload      after lists have changed")]
 pub(super) struct MeshArgs {
     #[command(flatten)]
     node: RunningNode,
@@ -133,7 +133,7 @@ fn members(status: &MeshStatus) -> Table {
         table.add_row([
             number.to_string(),
             short(&member.id),
-            member.role.clone().unwrap_or_else(|| "FISCO".into()),
+            role(member),
             or_unknown(member.height),
             or_unknown(member.hops),
             via_text(member, via, number),
@@ -148,6 +148,12 @@ fn members(status: &MeshStatus) -> Table {
         }
     }
     table
+}
+
+/// Our own nodes tell their role in their status, FISCO's have none in it.
+fn role(member: &MemberStatus) -> String {
+    let unknown = if member.status_seq.is_some() { "FISCO" } else { "-" };
+    member.role.clone().unwrap_or_else(|| unknown.into())
 }
 
 fn via_text(member: &MemberStatus, via: Option<usize>, number: usize) -> String {

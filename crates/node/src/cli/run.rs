@@ -154,9 +154,15 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
         let mut signals = StopSignals::listen()?;
         let mut hangup = signals::hangup()?;
         let node = Node::start(options).await?;
-        if let Err(error) = output::line(&node.enode.to_string()) {
+        let enode = &node.enode;
+        let name = match enode.id.certificate() {
+            None => enode.to_string(),
+            // A key of another kind has no enode URL.
+            Some(_) => format!("{}:{}", enode.host, enode.tcp_port),
+        };
+        if let Err(error) = output::line(&name) {
             // Whoever started the node need not listen to it.
-            tracing::warn!("the enode URL was not printed: {error}");
+            tracing::warn!("the node's address was not printed: {error}");
         }
         loop {
             tokio::select! {

@@ -38,7 +38,7 @@ Examples:
   chainmesh send --data-dir ./n0 --topic news \"it rains\"
   date | chainmesh send --data-dir ./n0 --all
 
-chainmesh mesh lists the nodes and their topics, chainmesh listen receives messages."
+chainmesh mesh lists the nodes and their topics; chainmesh listen receives."
 )]
 pub(super) struct SendArgs {
     #[command(flatten)]

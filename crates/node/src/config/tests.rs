@@ -91,3 +91,15 @@ fn a_wrong_line_is_shown_with_what_to_do() {
     let far = ConfigFile::parse("colour = 1").unwrap_err().to_string();
     assert!(!far.contains("did you mean"), "{far}");
 }
+
+/// The file that the book shows.
+#[test]
+fn the_example_in_the_book_is_understood() {
+    let book = include_str!("../../../../docs/src/consortium.md");
+    let example = book.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next());
+    let config = ConfigFile::parse(&example.unwrap().replace("<node id>", ID)).unwrap();
+    assert_eq!(config.p2p.nodes.len(), 2);
+    assert_eq!(config.cert.allow.map(|ids| ids.len()), Some(1));
+    let limits = config.mesh.unwrap().limits.limits();
+    assert_eq!(limits.modules[&ModuleId(9000)].messages, Some(50));
+}

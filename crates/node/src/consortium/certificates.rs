@@ -61,9 +61,19 @@ pub struct Loaded {
 /// Why the files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// Our own certificate or key.
+    /// Our own certificate or key cannot be read.
     #[error(transparent)]
-    Credentials(#[from] CredentialsError),
+    Own(CredentialsError),
+    /// Our own certificate or key cannot be used.
+    #[error("{} with the key {} cannot be used: {source}", certificate.display(), key.display())]
+    Credentials {
+        /// The certificate.
+        certificate: PathBuf,
+        /// The key.
+        key: PathBuf,
+        /// What is wrong with them.
+        source: Box<CredentialsError>,
+    },
     /// A file of a CA, or a revocation list.
     #[error(transparent)]
     File(#[from] CertificateFileError),
@@ -163,7 +173,16 @@ impl CertificateFiles {
     /// # Errors
     /// See [`LoadError`].
     pub fn load(&self) -> Result<Loaded, LoadError> {
-        let credentials = Credentials::from_files(&self.certificate, &self.key)?;
+        let credentials = Credentials::from_files(&self.certificate, &self.key);
+        let credentials = credentials.map_err(|error| match error {
+            // It names the file itself.
+            CredentialsError::File(_) => LoadError::Own(error),
+            source => LoadError::Credentials {
+                certificate: self.certificate.clone(),
+                key: self.key.clone(),
+                source: Box::new(source),
+            },
+        })?;
         let mut authorities = Vec::new();
         for path in &self.authorities {
             let certificates = files::read_certificates(path)?;

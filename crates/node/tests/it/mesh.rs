@@ -189,6 +189,19 @@ fn a_message_that_does_not_arrive_says_why() {
 }
 
 #[test]
+fn a_listener_ends_with_its_node() {
+    let consortium = Consortium::make(1);
+    let mut node = consortium.run(0, &[]);
+    let mut listener = Listener::start(&consortium.data(0), &["--topic", "news"]);
+    node.kill();
+    let status = wait_until("the listener ends", || listener.child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    let mut said = String::new();
+    listener.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "error: the node has ended\n");
+}
+
+#[test]
 fn a_node_of_another_ca_is_not_let_in() {
     let (ours, theirs) = (Consortium::make(1), Consortium::make(1));
     let node = ours.run(0, &[]);

@@ -205,7 +205,8 @@ impl Mesh {
             return Ok(());
         }
         packet.route.ttl -= 1;
-        if is_application(&packet) && !self.admits_forward(now, &from, &packet, size) {
+        let message = is_application(&packet);
+        if message && !self.admits_forward(now, &from, &packet, size) {
             return Ok(());
         }
         let Some(id) = self.way(&to) else {
@@ -228,7 +229,8 @@ impl Mesh {
             packet.unpack()?;
         }
         self.counters.forwarded += 1;
-        let class = match is_application(&packet) || packet.is_response() {
+        self.counters.forwarded_messages += u64::from(message);
+        let class = match message || packet.is_response() {
             true => Class::Blocks,
             false => Class::Gossip,
         };

@@ -109,6 +109,8 @@ pub struct MeshCounters {
     pub packets_out: u64,
     /// Packets that were passed on for others.
     pub forwarded: u64,
+    /// Messages of applications among them, without their answers.
+    pub forwarded_messages: u64,
     /// Packets for others that had no hops left.
     pub dropped_ttl: u64,
     /// Packets to which there was no way: no route, an ID that is not known in the form that the

@@ -3,6 +3,9 @@
 mod crowd;
 mod faults;
 mod mesh;
+mod mesh_bounds;
+mod mesh_faults;
+mod mesh_messages;
 mod mesh_routes;
 mod pair;
 mod simultaneous;

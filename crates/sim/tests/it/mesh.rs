@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use chainmesh_identity::PeerId;
-use chainmesh_proto::mesh::MeshCounters;
+use chainmesh_proto::mesh::{MeshCounters, Outcome};
 use chainmesh_proto::peers::NodeKind;
 use chainmesh_sim::MeshNode;
 use chainmesh_sim::invariants::Broken;
@@ -143,34 +143,32 @@ pub(super) fn ways(
     routes.iter().map(way).collect()
 }
 
-/// Whether every member's ways are the shortest that these links allow, to exactly those who can be
-/// reached.
-pub(super) fn converged(world: &World, links: &Topology) -> bool {
+/// Whether every running member's ways are the shortest that these links allow, to exactly those
+/// who can be reached.
+pub(super) fn converged(world: &World, distances: &[BTreeMap<usize, u32>]) -> bool {
     let places = places(world);
-    let distances = links.distances();
-    (0..links.members).filter(|member| world.mesh(NodeIndex(*member)).is_some()).all(|member| {
-        let ways = ways(world, &places, member);
-        ways.iter().map(|(to, (distance, _))| (*to, *distance)).eq(distances[member].clone())
+    world.nodes().filter(|node| world.mesh(*node).is_some()).all(|node| {
+        let ways = ways(world, &places, node.0);
+        let ways = ways.iter().map(|(to, (distance, _))| (to, distance));
+        ways.eq(distances[node.0].iter())
     })
 }
 
-/// Runs until the ways are the shortest that these links allow. Says how long that took, or how it
-/// is after `limit`.
+/// Runs until the ways are the shortest that these links allow, and says how long that took. Fails
+/// after `limit`.
 pub(super) fn converge(
     world: &mut World,
     links: &Topology,
     limit: Duration,
-) -> Result<Option<Duration>, Broken> {
-    let began = world.now();
-    loop {
-        if converged(world, links) {
-            return Ok(Some(world.now().saturating_since(began)));
-        }
-        if world.now().saturating_since(began) > limit {
-            return Ok(None);
-        }
+) -> Result<Duration, Broken> {
+    let (began, distances) = (world.now(), links.distances());
+    while !converged(world, &distances) {
+        let lasts = world.now().saturating_since(began);
+        assert!(lasts <= limit, "the ways are not the shortest after {limit:?}");
         world.run_for(LOOK)?;
     }
+    assert_no_loop(world);
+    Ok(world.now().saturating_since(began))
 }
 
 /// From every member to everybody it has a way to: the next hops lead there, over as many links as
@@ -197,4 +195,43 @@ pub(super) fn assert_no_loop(world: &World) {
 pub(super) fn counters(world: &World) -> Vec<MeshCounters> {
     let of = |node| world.mesh(node).map(|mesh| mesh.counters()).unwrap_or_default();
     world.nodes().map(of).collect()
+}
+
+/// Everybody of `senders` broadcasts once. Each message reaches exactly those whom these links allow
+/// it to reach, once each, and is confirmed by all of them. Says how many copies were on the wire:
+/// on the whole way, for each receiver.
+pub(super) fn broadcast_by_each(
+    world: &mut World,
+    links: &Topology,
+    senders: impl IntoIterator<Item = usize>,
+    tag: &str,
+) -> Result<f64, Broken> {
+    let (before, distances) = (counters(world), links.distances());
+    let (mut receivers, mut longest, mut sent) = (0, 0, Vec::new());
+    for from in senders {
+        let payload = format!("{tag} {from}");
+        let id = world.broadcast(NodeIndex(from), payload.as_bytes()).expect("a running member");
+        receivers += distances[from].len() as u64;
+        longest += distances[from].values().copied().map(u64::from).sum::<u64>();
+        sent.push((from, id, payload));
+    }
+    // There and back over the longest way, on paths that take 25 ms at most.
+    world.run_for(seconds(1))?;
+    for (from, id, payload) in &sent {
+        for node in world.nodes() {
+            let times = usize::from(distances[*from].contains_key(&node.0));
+            let came = world.mesh_record(node).times(payload.as_bytes());
+            assert_eq!(came, times, "{payload:?} at {node:?}");
+        }
+        let end = world.mesh_record(NodeIndex(*from)).end_of(*id).expect("it came to an end");
+        let members = u32::try_from(distances[*from].len()).unwrap();
+        assert_eq!(end.result, Ok(Outcome::Sent { members, confirmed: members }), "{payload:?}");
+        assert_eq!(end.copies, members, "one copy for each member leaves the sender");
+    }
+    let sum = |counters: &[MeshCounters]| -> u64 {
+        counters.iter().map(|it| it.copies_sent + it.forwarded_messages).sum()
+    };
+    let copies = sum(&counters(world)) - sum(&before);
+    assert_eq!(copies, longest, "a copy takes the shortest way to each receiver, and nothing else");
+    Ok(copies as f64 / receivers as f64)
 }

@@ -1,5 +1,6 @@
 //! How a fleet comes into being: keys, addresses, a genesis, and what each node is told.
 
+use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -9,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use chainmesh_chain::genesis::{DevNetwork, dev_clique};
 use chainmesh_chain::{ChainSpec, clique};
-use chainmesh_identity::{Enode, NodeKey};
+use chainmesh_identity::{Enode, NodeKey, PeerId};
 
 use super::{Fleet, Member};
 use crate::blocks;
@@ -34,6 +35,33 @@ impl Transport {
         match self {
             Self::Rlpx => "RLPx",
             Self::Consortium => "TLS",
+        }
+    }
+}
+
+/// How a node is told of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeName {
+    /// By its address: whoever is there, if its certificate is good.
+    Address(SocketAddr),
+    /// By its ID and its address: nobody else.
+    Node(PeerId, SocketAddr),
+}
+
+impl NodeName {
+    fn enode(&self) -> Option<Enode> {
+        match self {
+            Self::Address(_) => None,
+            Self::Node(id, address) => Some(Enode::new(*id, address.ip(), address.port())),
+        }
+    }
+}
+
+impl fmt::Display for NodeName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self, self.enode()) {
+            (_, Some(enode)) => enode.fmt(f),
+            (Self::Address(address) | Self::Node(_, address), None) => address.fmt(f),
         }
     }
 }
@@ -133,10 +161,13 @@ impl FleetBuilder {
             if self.sealing && at == 0 {
                 arguments.extend(["--validator-key".into(), text(&key_file)]);
             }
-            let known: Vec<Enode> = (0..self.count)
+            let known: Vec<NodeName> = (0..self.count)
                 .filter_map(|other| {
                     let address = self.way(at, other, &addresses, &proxies)?;
-                    Some(Enode::new(keys[other].peer_id(), address.ip(), address.port()))
+                    Some(match self.transport {
+                        Transport::Rlpx => NodeName::Node(keys[other].peer_id(), address),
+                        Transport::Consortium => NodeName::Address(address),
+                    })
                 })
                 .collect();
             arguments.extend(match &certified {
@@ -154,7 +185,8 @@ impl FleetBuilder {
         Fleet { nodes, proxies, missing, transport, genesis, consortium, certificates, directory }
     }
 
-    /// Starts all nodes at once, and waits until they are meshed and have the same chain.
+    /// Starts all nodes at once, and waits until they are meshed, have the same chain, and none of
+    /// them is about to dial anybody.
     ///
     /// # Panics
     /// When that does not happen within [`wait::PATIENCE`].
@@ -163,6 +195,9 @@ impl FleetBuilder {
         let mut fleet = self.prepare();
         fleet.start_all();
         fleet.recovered(wait::PATIENCE);
+        // Two that dialled each other by address come to know it by another dial.
+        let content = |member: &Member| member.process.wanted().is_empty();
+        wait::until("nobody wants anybody", || fleet.nodes.iter().all(content));
         fleet
     }
 
@@ -234,6 +269,18 @@ fn write_genesis(path: &Path, signer: &NodeKey) {
     fs::write(path, json).expect("a genesis file");
 }
 
+/// See [`Fleet::outsider_who_knows`].
+pub(super) fn outsider(fleet: &Fleet, files: &NodeFiles, known: &[NodeName]) -> Member {
+    let name = files.directory.file_name().expect("a name").to_string_lossy().into_owned();
+    let name = format!("outsider-{name}");
+    let data_dir = fleet.directory().join(&name);
+    fs::create_dir(&data_dir).expect("a data directory");
+    let address = addresses(1)[0];
+    let mut arguments = vec!["--genesis".into(), text(fleet.genesis())];
+    arguments.extend(tls_arguments(&data_dir, address, known, files));
+    Member { process: Process::new(Setup { name, data_dir, arguments }), id: files.id(), address }
+}
+
 fn import(data_dir: &Path, genesis: &Path, chain: &Path) {
     let (data_dir, genesis, chain) = (text(data_dir), text(genesis), text(chain));
     let arguments = ["import", "--data-dir", &data_dir, "--genesis", &genesis, &chain];
@@ -241,11 +288,11 @@ fn import(data_dir: &Path, genesis: &Path, chain: &Path) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn rlpx_arguments(address: SocketAddr, known: &[Enode]) -> Vec<String> {
+fn rlpx_arguments(address: SocketAddr, known: &[NodeName]) -> Vec<String> {
     let (ip, port) = (address.ip().to_string(), address.port().to_string());
     let mut arguments = vec!["--listen".into(), ip, "--port".into(), port];
-    for enode in known {
-        arguments.extend(["--bootnode".into(), enode.to_string()]);
+    for node in known {
+        arguments.extend(["--bootnode".into(), node.to_string()]);
     }
     arguments
 }
@@ -254,12 +301,12 @@ fn rlpx_arguments(address: SocketAddr, known: &[Enode]) -> Vec<String> {
 fn tls_arguments(
     data_dir: &Path,
     address: SocketAddr,
-    known: &[Enode],
+    known: &[NodeName],
     files: &NodeFiles,
 ) -> Vec<String> {
     // A string of JSON is one of TOML, too.
     let quoted = |text: String| serde_json::to_string(&text).expect("JSON");
-    let nodes = known.iter().map(|enode| quoted(format!("{}:{}", enode.host, enode.tcp_port)));
+    let nodes = known.iter().map(|node| quoted(node.to_string()));
     let config = format!(
         "[p2p]\nsession = \"tls\"\nlisten = {}\nnodes = [{}]\n\n[cert]\ndir = {}\n",
         quoted(address.to_string()),

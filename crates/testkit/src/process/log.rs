@@ -26,3 +26,9 @@ pub(super) fn tail(path: &Path) -> String {
     }
     shown
 }
+
+/// The lines that have each of these words in them.
+pub(super) fn lines_with(log: &str, words: &[&str]) -> Vec<String> {
+    let has_all = |line: &&str| words.iter().all(|word| line.contains(word));
+    log.lines().filter(has_all).map(str::to_owned).collect()
+}

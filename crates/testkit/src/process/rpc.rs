@@ -8,8 +8,9 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-/// Time for one answer: a process that stands still takes requests and never answers.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for one answer. A process that stands still takes requests and never answers; a message of
+/// which nobody confirms the arrival is given up by its node after 10 s.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a call gave no result.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::time::Duration;
 
 /// What a process uses at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Usage {
     pub files: usize,
     /// Threads.
     pub threads: u64,
+    /// Time on a processor since the start, in steps of 10 ms.
+    pub processor: Duration,
 }
 
 pub(super) fn of(id: u32) -> io::Result<Usage> {
@@ -28,7 +31,18 @@ pub(super) fn of(id: u32) -> io::Result<Usage> {
         most_memory: number("VmHWM") * 1024,
         files,
         threads: number("Threads"),
+        processor: processor(id)?,
     })
+}
+
+fn processor(id: u32) -> io::Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // Behind the name: state is field 3 of proc(5), utime and stime are 14 and 15.
+    let fields = stat.rsplit_once(") ").map_or("", |(_, fields)| fields).split(' ');
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    // SAFETY: sysconf takes no pointers.
+    let in_a_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
+    Ok(Duration::from_secs_f64(ticks as f64 / in_a_second.max(1) as f64))
 }
 
 /// The letter for what the process does: `R` runs, `S` sleeps, `T` stands still, `Z` has ended.

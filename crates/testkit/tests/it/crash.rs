@@ -61,3 +61,13 @@ fn row_01_one_node_is_killed_over_rlpx() {
 fn row_03_all_nodes_are_killed_over_rlpx() {
     all_nodes_are_killed(Transport::Rlpx);
 }
+
+#[test]
+fn row_01_one_node_is_killed_over_tls() {
+    one_node_is_killed(Transport::Consortium);
+}
+
+#[test]
+fn row_03_all_nodes_are_killed_over_tls() {
+    all_nodes_are_killed(Transport::Consortium);
+}

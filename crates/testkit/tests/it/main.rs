@@ -3,8 +3,10 @@
 //!
 //! Those that take longer than 15 s are ignored by `cargo test`; `crates/testkit/run` has them all.
 
+mod certificates;
 mod crash;
 mod data_dir;
 mod flood;
 mod links;
+mod partition;
 mod signals;
