@@ -3,7 +3,8 @@
 //!
 //! [`Broker`] is one machine for both generations, and speaks in neutral terms. Its faces translate:
 //! [`channel`] for SDKs of 2.x, [`ws`] for those of 3.x. Towards other nodes it speaks through
-//! [`crate::mesh`] (`Input::Amop`, `Output::Amop`), 3.x in packet types 7 and 8, 2.x on links with
+//! [`crate::mesh`] (`Input::Amop`, `Output::Amop`; in a node both stand behind one lock,
+//! [`MeshModule::with_broker`](crate::mesh::MeshModule::with_broker)), 3.x in packet types 7 and 8, 2.x on links with
 //! 2.x neighbours.
 //!
 //! # What is promised
@@ -54,6 +55,7 @@ mod private;
 mod remote;
 mod report;
 mod sessions;
+mod sink;
 #[cfg(test)]
 mod tests;
 mod unicast;
@@ -68,6 +70,7 @@ pub use self::config::*;
 pub use self::io::{AmopCast, AmopNotice, Input, MAX_CALLS, Output, SdkFault, SdkKind, SdkSession};
 pub use self::message::{AmopFailure, CHANNEL_STATUS, Message, frame_seq};
 pub use self::report::{AmopCounters, AmopReport, SdkReport, TopicReport};
+pub use self::sink::{QueueFull, SdkSink};
 
 use self::nodes::Nodes;
 use self::private::Judgements;

@@ -7,6 +7,7 @@ mod delivery;
 mod diagrams;
 mod grace;
 mod limits;
+mod module;
 mod network;
 mod private;
 mod properties;
