@@ -31,6 +31,9 @@ pub const MAX_BAD_LISTS: u8 = 3;
 
 /// Most unicasts of one session that wait for their end. Chosen: a burst of a thousand passes.
 pub const MAX_WAITING: usize = 2_048;
+/// Most bytes of the unicasts of one session that wait for their end; one message passes whatever its
+/// size. Chosen: a quarter of [`MAX_WAITING_BYTES`], so that none takes all the room.
+pub const MAX_SESSION_WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// Most bytes of all unicasts that wait for their end, all sessions and nodes together. Chosen: as
 /// the mesh has for its own messages.
 pub const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;

@@ -30,7 +30,7 @@
 //! # What is bounded
 //!
 //! Topics by session and in all ([`MAX_TOPIC_BYTES`], [`MAX_NODE_TOPICS`], [`MAX_NODE_TOPIC_BYTES`]), unicasts that wait by session
-//! ([`MAX_WAITING`]), by bytes ([`MAX_WAITING_BYTES`]) and of other nodes ([`MAX_NODE_WAITING`]),
+//! ([`MAX_WAITING`], [`MAX_SESSION_WAITING_BYTES`]), by bytes ([`MAX_WAITING_BYTES`]) and of other nodes ([`MAX_NODE_WAITING`]),
 //! requests that a subscriber has not answered ([`MAX_UNANSWERED`]), SDKs that left ([`MAX_GONE`]).
 //! What is above a limit is answered (103; 1004 over WebSocket). A session whose queue is full gets no
 //! unicasts, misses multicasts, and is cut after [`SLOW_TIMEOUT`]; the others do not notice.

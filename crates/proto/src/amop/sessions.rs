@@ -9,8 +9,8 @@ use super::draw::fresh_seq;
 use super::io::SdkFault;
 use super::{
     AmopCast, AmopFailure, AmopNotice, Broker, MAX_BAD_LISTS, MAX_GONE, MAX_NODE_TOPIC_BYTES,
-    MAX_NODE_TOPICS, MAX_TOPIC_BYTES, MAX_UNANSWERED, Message, Output, SLOW_TIMEOUT, SdkKind,
-    SdkSession, Timer,
+    MAX_NODE_TOPICS, MAX_SESSION_WAITING_BYTES, MAX_TOPIC_BYTES, MAX_UNANSWERED, MAX_WAITING,
+    Message, Output, SLOW_TIMEOUT, SdkKind, SdkSession, Timer,
 };
 use crate::mesh::{AmopSend, Bucket, Rate};
 use crate::time::Instant;
@@ -30,6 +30,8 @@ pub(super) struct Sdk {
     pub(super) pushes: BTreeMap<Bytes, u64>,
     /// Unicasts of its own that have not ended, by their seq.
     pub(super) publishing: BTreeSet<(Bytes, u64)>,
+    /// Bytes of them.
+    pub(super) waiting_bytes: usize,
     pub(super) bucket: Bucket,
 }
 
@@ -38,6 +40,13 @@ impl Sdk {
     fn in_use(&self, seq: &Bytes) -> bool {
         let own = (seq.clone(), 0)..=(seq.clone(), u64::MAX);
         self.pushes.contains_key(seq) || self.publishing.range(own).next().is_some()
+    }
+
+    /// Whether another unicast of its own may wait.
+    pub(super) fn may_publish(&self, size: usize) -> bool {
+        self.publishing.len() < MAX_WAITING
+            && (self.waiting_bytes == 0
+                || self.waiting_bytes.saturating_add(size) <= MAX_SESSION_WAITING_BYTES)
     }
 
     /// Whether it takes a unicast on a topic of this length now.
@@ -129,6 +138,7 @@ impl Broker {
             slow: None,
             pushes: BTreeMap::new(),
             publishing: BTreeSet::new(),
+            waiting_bytes: 0,
             bucket: Bucket::new(self.config.session_limit, now),
         };
         self.sessions.open.insert(session, sdk);

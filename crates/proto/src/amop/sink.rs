@@ -11,7 +11,8 @@ pub trait SdkSink: Send + Sync {
     /// # Errors
     /// When the connection's queue has no room for an [`Output::Push`]; all else has to be taken, and
     /// is bounded by what the SDK itself published. When there is room again, the driver says
-    /// [`Input::Room`](super::Input::Room).
+    /// [`Input::Room`](super::Input::Room). A connection whose queue is full should not be read from
+    /// meanwhile: then an SDK that floods without reading is held up by itself.
     fn carry_out(&self, output: Output) -> Result<(), QueueFull>;
 }
 

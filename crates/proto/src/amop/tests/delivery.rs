@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::amop::{AmopCast, NODE_TIMEOUT, SUBSCRIBER_TIMEOUT, SdkKind, UNICAST_TIMEOUT};
 
-use super::network::{Habit, Network, millis, seconds};
+use super::network::{Network, millis, seconds};
+use super::sdk::Habit;
 
 const BOTH: [SdkKind; 2] = [SdkKind::Channel, SdkKind::WebSocket];
 

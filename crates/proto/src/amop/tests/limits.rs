@@ -3,10 +3,11 @@
 use chainmesh_wire::amop::channel::FrameType;
 use chainmesh_wire::amop::{AmopError, MAX_TOPIC, MAX_TOPICS, Subscription};
 
-use super::network::{Habit, Network, millis, seconds};
+use super::network::{Network, millis, seconds};
+use super::sdk::Habit;
 use crate::amop::{
-    AmopNotice, Input, MAX_NODE_TOPIC_BYTES, MAX_NODE_TOPICS, MAX_TOPIC_BYTES, MAX_WAITING,
-    SdkFault, SdkKind,
+    AmopNotice, Input, MAX_NODE_TOPIC_BYTES, MAX_NODE_TOPICS, MAX_SESSION_WAITING_BYTES,
+    MAX_TOPIC_BYTES, MAX_WAITING, SdkFault, SdkKind,
 };
 use crate::mesh::Rate;
 
@@ -69,6 +70,29 @@ fn a_flood_of_unanswered_unicasts_is_bounded() {
     net.run_for(seconds(25));
     assert!(seqs.iter().all(|seq| net.result(publisher, seq).is_some()));
     net.assert_nothing_waits();
+}
+
+/// Large messages that wait are bounded for each session, and the others do not notice.
+#[test]
+fn one_session_does_not_take_all_the_room() {
+    let mut net = Network::new(1);
+    let (greedy, other) = (net.channel(0, "greedy"), net.channel(0, "other"));
+    let (silent, good) = (net.channel(0, "silent"), net.channel(0, "good"));
+    net.clients[silent].habit = Habit::Silent;
+    net.subscribe(silent, &["silent"]);
+    net.subscribe(good, &["good"]);
+    net.run_for(millis(10));
+    let large = "x".repeat(MAX_SESSION_WAITING_BYTES / 4);
+    let seqs: Vec<_> = (0..8).map(|_| net.publish(greedy, "silent", &large)).collect();
+    net.run_for(millis(10));
+    let refused = seqs.iter().filter(|seq| net.result(greedy, seq) == Some(Err(103))).count();
+    assert_eq!(refused, 5, "three quarters and some topics wait, a fourth is too much");
+    let seq = net.publish(other, "good", &large);
+    assert!(net.await_result(other, &seq).is_ok());
+    net.run_for(seconds(6));
+    net.assert_nothing_waits();
+    let seq = net.publish(greedy, "good", &"x".repeat(MAX_SESSION_WAITING_BYTES + 1));
+    assert!(net.await_result(greedy, &seq).is_ok(), "one passes whatever its size");
 }
 
 #[test]
