@@ -27,6 +27,11 @@
 //!   says so. While it is away, nobody sends it anything.
 //! * Order is kept from one publisher to one subscriber for multicasts over the same way.
 //!
+//! Where FISCO differs: its publisher's node prefers other nodes (3.x), asks nobody else after 3002, and
+//! gives local subscribers messages on private topics unjudged. Between our own nodes an answer says
+//! by [`CHANNEL_STATUS`] that its code is a channel code; nothing is ever repeated between nodes, so
+//! that no message needs an id there.
+//!
 //! # What is bounded
 //!
 //! Topics by session and in all ([`MAX_TOPIC_BYTES`], [`MAX_NODE_TOPICS`], [`MAX_NODE_TOPIC_BYTES`]), unicasts that wait by session
