@@ -157,9 +157,10 @@ impl Link {
         self.queued.load(Relaxed)
     }
 
-    /// Whether senders have to wait for room.
+    /// Whether others are held up: senders wait for room, or so much is being answered that
+    /// nothing more is read.
     pub(super) fn is_full(&self) -> bool {
-        self.queued() > MAX_QUEUED / 2
+        self.is_paused() || self.queued() > MAX_QUEUED / 2 || !self.lock().waiting.is_empty()
     }
 
     /// Whether so much is being answered elsewhere that no more is to be read.

@@ -60,8 +60,8 @@ pub const FISCO_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A peer that takes nothing of what is sent to it for so long is cut (geth: `frameWriteTimeout`).
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
-/// The same while so much waits for it that senders have to wait too: they are others' messages
-/// that a slow reader holds up.
+/// The same while so much waits for it that nothing more is taken: its own requests, or senders
+/// whose messages it holds up.
 pub const FULL_WRITE_TIMEOUT: Duration = Duration::from_secs(8);
 /// How often it is looked whether that is so.
 const FULL_CHECK: Duration = Duration::from_secs(1);
