@@ -290,8 +290,7 @@ impl Bed {
                     let waited = self.members[member].waiting.remove(&settled.id);
                     assert!(waited, "a message has one end: {settled:?}");
                 }
-                // The broker of AMOP has machines of its own.
-                Output::Event(_) | Output::Amop(_) => {}
+                Output::Amop(_) | Output::Event(_) => {}
             }
         }
     }

@@ -295,3 +295,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_reader_that_holds_up_others_is_cut_sooner_than_a_slow_one() {
+    let cases = [(1, 20), (12, 9)].into_iter();
+    for (kind, (queued, cut_after)) in
+        ALL.into_iter().flat_map(|kind| cases.clone().map(move |case| (kind, case)))
+    {
+        let (mut pair, recorders) = Pair::established(kind);
+        let peer = recorders[DIALLER].context("test");
+        pair.sides[DIALLER].writable = false;
+        for _ in 0..queued {
+            peer.send(0, Bytes::from(vec![0; 1 << 20])).unwrap();
+        }
+        pair.run_for(Duration::from_secs(cut_after - 2));
+        assert_eq!(pair.sides[DIALLER].cause(), None, "{queued} MiB wait");
+        pair.run_for(Duration::from_secs(3));
+        let cause = pair.sides[DIALLER].cause().unwrap_or_default();
+        assert!(cause.contains("does not read"), "{kind:?}, {queued} MiB: {cause:?}");
+    }
+}
