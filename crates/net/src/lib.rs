@@ -83,7 +83,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use amop::AmopService;
 use chainmesh_identity::tls::rustls::time_provider::DefaultTimeProvider;
 use chainmesh_proto::eth::status::ChainIdentity;
 use chainmesh_proto::peers::{DialTarget, Input, PeerManagerConfig};
@@ -197,15 +196,9 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
             (Some(tls), SessionKind::Tls) => tls.material.credentials().identity().clone(),
             _ => local_id.into(),
         };
-        let mesh = MeshService::new(options, identity, clock);
+        let mesh = MeshService::new(options, config.amop.as_ref(), identity, clock);
         let handle = mesh.handle();
-        amop = config.amop.map(|options| {
-            let service = AmopService::new(&options, local_id, mesh.machine(), clock);
-            mesh.set_broker(service.sink());
-            let handle = service.handle();
-            companions.spawn(service.run(ended.subscribe()));
-            handle
-        });
+        amop = mesh.amop();
         modules.extend(mesh.module());
         companions.spawn(mesh.run(ended.subscribe()));
         handle

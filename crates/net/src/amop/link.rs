@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use chainmesh_proto::amop::{AmopCast, AmopFailure, Input, Message, SdkFault, SdkSession};
+use chainmesh_proto::mesh::MeshModule;
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::amop::channel::VerifyTopic;
 use tokio::sync::Notify;
 
-use super::service::Shared;
+use super::service::Sdks;
 
 /// Bytes that wait for one SDK above which no more messages are taken for it; one message may be
 /// above it. Chosen: what a slow subscriber may cost.
@@ -55,7 +56,8 @@ impl SdkCommand {
 pub struct SdkLink {
     pub(super) session: SdkSession,
     pub(super) queue: Arc<Queue>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) mesh: MeshModule,
+    pub(super) sdks: Arc<Sdks>,
 }
 
 impl SdkLink {
@@ -68,18 +70,18 @@ impl SdkLink {
     /// What time it is for the machines of `chainmesh_proto`.
     #[must_use]
     pub fn now(&self) -> Instant {
-        self.shared.now()
+        self.sdks.now()
     }
 
     /// The same point of time for tokio's timers.
     #[must_use]
     pub fn at(&self, instant: Instant) -> tokio::time::Instant {
-        self.shared.at(instant)
+        self.sdks.at(instant)
     }
 
     /// The SDK says something.
     pub fn handle(&self, input: Input) {
-        self.shared.handle(input);
+        self.mesh.amop(input);
     }
 
     /// Bytes of answers that wait in the queue: who has many is not to be listened to.
@@ -106,7 +108,8 @@ impl SdkLink {
 
 impl Drop for SdkLink {
     fn drop(&mut self) {
-        self.shared.closed(self.session);
+        self.sdks.forget(self.session);
+        self.handle(Input::Closed { session: self.session });
     }
 }
 

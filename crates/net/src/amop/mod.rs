@@ -47,7 +47,7 @@ pub use chainmesh_proto::amop::{
 };
 pub use link::{QUEUE_BYTES, SdkCommand, SdkLink};
 pub use service::AmopHandle;
-pub(crate) use service::{AmopService, Shared};
+pub(crate) use service::Sdks;
 
 /// What a broker is made from.
 #[derive(Debug, Clone, Default)]

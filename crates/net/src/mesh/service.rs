@@ -1,11 +1,12 @@
 //! What the mesh wants of its driver: the time, a timer, and somebody who takes messages.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chainmesh_identity::certificate::CertificateIdentity;
+use chainmesh_proto::amop::SdkSink;
 use chainmesh_proto::mesh::{
-    AmopEvent, Cast, Delivery, Input, MeshEvent, MeshModule, MeshSink, MessageId, Settled,
+    Cast, Delivery, Input, MeshEvent, MeshModule, MeshSink, MessageId, Settled,
 };
 use chainmesh_proto::module::Module;
 use chainmesh_proto::time::Instant;
@@ -14,7 +15,7 @@ use tracing::{debug, info};
 
 use super::inbox::Inbox;
 use super::{MeshHandle, MeshOptions, Message};
-use crate::amop;
+use crate::amop::{AmopHandle, AmopOptions, Sdks};
 use crate::clock::Clock;
 
 /// Events that an observer may be behind before it misses some.
@@ -25,6 +26,8 @@ pub(crate) struct MeshService {
     mesh: MeshModule,
     shared: Arc<Shared>,
     groups: Arc<[String]>,
+    /// The SDKs of the broker, if there is one.
+    sdks: Option<Arc<Sdks>>,
 }
 
 /// The driver's end of the mesh.
@@ -40,8 +43,6 @@ pub(super) struct Shared {
     followed: Mutex<BTreeMap<String, usize>>,
     /// Until the node ends.
     live: Mutex<Option<Live>>,
-    /// The broker of AMOP, if there is one.
-    broker: OnceLock<Weak<amop::Shared>>,
 }
 
 /// What is let go when the node ends.
@@ -64,7 +65,12 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl MeshService {
-    pub(crate) fn new(options: MeshOptions, identity: CertificateIdentity, clock: Clock) -> Self {
+    pub(crate) fn new(
+        options: MeshOptions,
+        amop: Option<&AmopOptions>,
+        identity: CertificateIdentity,
+        clock: Clock,
+    ) -> Self {
         let shared = Arc::new(Shared {
             clock,
             moved: Notify::new(),
@@ -72,25 +78,21 @@ impl MeshService {
             inboxes: Mutex::default(),
             followed: Mutex::default(),
             live: Mutex::default(),
-            broker: OnceLock::new(),
         });
         let groups = options.groups.clone().into();
         let sink: Arc<dyn MeshSink> = Arc::<Shared>::clone(&shared);
-        let mesh = MeshModule::new(options.config(identity), crate::entropy(), sink);
+        let sdks = amop.map(|amop| (amop.config(identity.name()), Arc::new(Sdks::new(clock))));
+        let (config, seed) = (options.config(identity), crate::entropy());
+        let (mesh, sdks) = match sdks {
+            None => (MeshModule::new(config, seed, sink), None),
+            Some((amop, sdks)) => {
+                let to: Arc<dyn SdkSink> = Arc::<Sdks>::clone(&sdks);
+                (MeshModule::with_broker(config, seed, sink, amop, to), Some(sdks))
+            }
+        };
         let events = broadcast::channel(EVENTS).0;
         *lock(&shared.live) = Some(Live { events, mesh: mesh.clone() });
-        Self { mesh, shared, groups }
-    }
-
-    /// The mesh itself, for the broker of AMOP.
-    pub(crate) fn machine(&self) -> MeshModule {
-        self.mesh.clone()
-    }
-
-    /// The broker of AMOP is this one, from now on; before any session.
-    pub(crate) fn set_broker(&self, broker: Weak<amop::Shared>) {
-        // There is one broker.
-        let _ = self.shared.broker.set(broker);
+        Self { mesh, shared, groups, sdks }
     }
 
     pub(crate) fn module(&self) -> Option<Module> {
@@ -100,6 +102,11 @@ impl MeshService {
     pub(crate) fn handle(&self) -> MeshHandle {
         let (mesh, shared) = (self.mesh.clone(), Arc::clone(&self.shared));
         MeshHandle { mesh, shared, groups: Arc::clone(&self.groups) }
+    }
+
+    pub(crate) fn amop(&self) -> Option<AmopHandle> {
+        let sdks = Arc::clone(self.sdks.as_ref()?);
+        Some(AmopHandle::new(self.mesh.clone(), sdks))
     }
 
     /// Wakes the mesh when it wants, until the node ends.
@@ -119,6 +126,9 @@ impl MeshService {
             }
         }
         self.shared.end();
+        if let Some(sdks) = self.sdks {
+            sdks.end();
+        }
     }
 }
 
@@ -243,12 +253,6 @@ impl MeshSink for Shared {
         if let Some(waiting) = waiting {
             // Who does not wait any more has no use for it.
             let _ = waiting.send(settled);
-        }
-    }
-
-    fn amop(&self, event: AmopEvent) {
-        if let Some(broker) = self.broker.get().and_then(Weak::upgrade) {
-            broker.mesh(event);
         }
     }
 

@@ -11,8 +11,9 @@ use super::{RpcContext, refused};
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
     module.register_method("amop_topics", |_, context, _| {
         let why = "this node has no ports for SDKs (chainmesh run --sdk-channel, or [sdk])";
-        let amop = context.net.amop().ok_or_else(|| refused(why))?;
-        Ok::<_, ErrorObjectOwned>(AmopStatus::new(&amop.report(), context))
+        let report = context.net.amop().and_then(|amop| amop.report());
+        let report = report.ok_or_else(|| refused(why))?;
+        Ok::<_, ErrorObjectOwned>(AmopStatus::new(&report, context))
     })?;
     Ok(())
 }
