@@ -106,6 +106,20 @@ impl SdkLink {
     }
 }
 
+impl SdkLink {
+    /// The last command, when there is one: for a task that cannot take what is before it, since its
+    /// SDK does not read. When this is dropped before it is ready, nothing is lost.
+    pub async fn last(&self) -> SdkCommand {
+        loop {
+            let over = self.queue.over.notified();
+            if let Some(last) = self.queue.lock().last.clone() {
+                return last;
+            }
+            over.await;
+        }
+    }
+}
+
 impl Drop for SdkLink {
     fn drop(&mut self) {
         self.sdks.forget(self.session);
@@ -118,6 +132,7 @@ impl Drop for SdkLink {
 pub(super) struct Queue {
     state: Mutex<State>,
     moved: Notify,
+    over: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -156,6 +171,9 @@ impl Queue {
             last @ (SdkCommand::Close(_) | SdkCommand::Ended) => state.end(last),
             _ if state.bytes >= HARD_LIMIT => state.end(SdkCommand::Close(SdkFault::TooSlow)),
             command => state.put(command),
+        }
+        if state.last.is_some() {
+            self.over.notify_one();
         }
         self.moved.notify_one();
     }

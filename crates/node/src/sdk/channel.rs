@@ -117,6 +117,11 @@ impl Conversation {
                         return end;
                     }
                 }
+                last = self.link.last() => {
+                    if let Some(end) = self.command(last) {
+                        return end;
+                    }
+                }
                 () = timer => self.face.handle_timeout(self.link.now()),
             }
         }

@@ -51,8 +51,10 @@ impl Two {
     fn followed(&self, node: usize, topic: &str, nodes: usize, sdks: usize) {
         wait_until("the topic is followed", || {
             let topics = status(&self.nodes[node])["topics"].as_array().unwrap().clone();
-            let found = topics.into_iter().find(|found| found["topic"] == topic)?;
-            let count = |name: &str| found[name].as_array().unwrap().len();
+            let found = topics.into_iter().find(|found| found["topic"] == topic);
+            let count = |name: &str| {
+                found.as_ref().map_or(0, |found| found[name].as_array().unwrap().len())
+            };
             (count("nodes") == nodes && count("sdks") == sdks).then_some(())
         });
     }
@@ -225,6 +227,79 @@ fn what_sdks_ask_at_their_start_is_answered() {
     ids.sort();
     let peers = new.call("getPeers")["result"].clone();
     assert_eq!(peers["peers"][0]["groupNodeIDInfo"][0]["group"], "group0", "{peers}");
+}
+
+#[test]
+fn a_subscriber_that_does_not_read_is_cut_and_the_others_get_everything() {
+    let two = Two::start();
+    let (mut publisher, mut reads, mut sleeps) = (two.sdk2(0), two.sdk2(1), two.sdk2(1));
+    reads.subscribe(&["large"]);
+    sleeps.subscribe(&["large"]);
+    two.followed(0, "large", 1, 0);
+    two.followed(1, "large", 0, 2);
+    let data = vec![7; 1 << 20];
+    // Until its queue is full, which is more than the sockets hold; then it is cut in 10 s.
+    let mut sent = 0;
+    let slow = |wanted: bool| {
+        let sdks = status(&two.nodes[1])["sdks"].as_array().unwrap().clone();
+        sdks.len() == 1 || sdks.iter().any(|sdk| sdk["slow"] == wanted && wanted)
+    };
+    while !slow(true) {
+        let seq = publisher.publish(FrameType::AmopMulticast, "large", &data);
+        assert_eq!(publisher.answer(seq).0, ResultCode(0));
+        assert_eq!(reads.echo(FrameType::AmopMulticast).1, data);
+        sent += 1;
+        assert!(sent < 200, "all of it found room");
+    }
+    // It is not asked for an answer meanwhile, and the other one has lost nothing.
+    let seq = publisher.publish(FrameType::AmopRequest, "large", b"who?");
+    assert_eq!(reads.echo(FrameType::AmopRequest).1, "who?");
+    assert_eq!(publisher.answer(seq).0, ResultCode(0));
+    two.followed(1, "large", 0, 1);
+    assert_eq!(status(&two.nodes[1])["counters"]["cut"], 1);
+    // What it had not read is gone with it, and the connection is closed.
+    let mut got = 0;
+    while sleeps.try_receive().is_some() {
+        got += 1;
+    }
+    assert!(got < sent, "{got} of {sent}");
+    reads.beat();
+}
+
+#[test]
+fn a_burst_of_unicasts_is_answered_whole() {
+    let two = Two::start();
+    let (mut publisher, mut subscriber) = (two.sdk2(0), two.sdk2(1));
+    subscriber.subscribe(&["news"]);
+    two.followed(0, "news", 1, 0);
+    let echoes = std::thread::spawn(move || {
+        (0..1_000).for_each(|_| drop(subscriber.echo(FrameType::AmopRequest)));
+        subscriber
+    });
+    let seqs: Vec<_> =
+        (0..1_000).map(|_| publisher.publish(FrameType::AmopRequest, "news", b"x")).collect();
+    let mut answers: Vec<_> = seqs.iter().map(|_| publisher.receive()).collect();
+    echoes.join().unwrap();
+    answers.sort_by_key(|answer| answer.seq);
+    for (answer, seq) in answers.iter().zip(&seqs) {
+        assert_eq!((answer.result, &answer.seq), (ResultCode(0), seq));
+        assert_eq!(answer.data, echoed("news", b"x"));
+    }
+}
+
+#[test]
+fn a_client_that_comes_back_has_its_topics_before_it_says_so() {
+    let two = Two::start();
+    let (mut publisher, mut subscriber) = (two.sdk2(0), two.sdk2(1));
+    subscriber.subscribe(&["news"]);
+    two.followed(0, "news", 1, 0);
+    drop(subscriber);
+    two.followed(0, "news", 0, 0);
+    let mut again = two.sdk2(1);
+    two.followed(0, "news", 1, 0);
+    let seq = publisher.publish(FrameType::AmopRequest, "news", b"again");
+    assert_eq!(again.echo(FrameType::AmopRequest).1, "again");
+    assert_eq!(publisher.answer(seq).0, ResultCode(0));
 }
 
 #[test]

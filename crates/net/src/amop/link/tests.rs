@@ -39,6 +39,17 @@ fn room_is_told_at_half_the_limit_and_once() {
     assert_eq!(told.iter().position(|room| *room), Some(4), "{told:?}");
 }
 
+/// A task that waited for its SDK to read once did not see that it was cut.
+#[tokio::test]
+async fn the_end_is_seen_beside_the_queue() {
+    let queue = Queue::default();
+    assert!(queue.push(push(1)));
+    queue.must(SdkCommand::Close(SdkFault::TooSlow));
+    // The permit is there for who looks later.
+    queue.over.notified().await;
+    assert_eq!(queue.pop().0, Some(SdkCommand::Close(SdkFault::TooSlow)));
+}
+
 #[test]
 fn a_publisher_that_does_not_read_its_answers_is_cut() {
     let queue = Queue::default();
