@@ -414,6 +414,73 @@ fn clients_with_every_kind_of_certificate_are_served() {
 }
 
 #[test]
+fn a_silent_client_of_3_is_pinged_and_cut_when_it_does_not_answer() {
+    let two = Two::start();
+    let (mut answers, silent) = (two.sdk3(0), two.sdk3(0));
+    let sdks = || status(&two.nodes[0])["sdks"].as_array().unwrap().len();
+    assert_eq!(sdks(), 2);
+    // It answers the first ping while it waits for the second one; the other does not read.
+    answers.pinged();
+    answers.pinged();
+    wait_until("the silent one is cut", || (sdks() == 1).then_some(()));
+    assert_eq!(answers.call("getBlockNumber")["result"], 0);
+    drop(silent);
+}
+
+#[test]
+fn issuers_and_limits_of_the_configuration_hold() {
+    let consortium = Consortium::make(1);
+    let (ca, certificates) = (consortium.path("ca"), consortium.path("n0"));
+    consortium.issue("sdk");
+    succeeds(&["ca", "agency", "--ca", &ca, "other"]);
+    let theirs = consortium.path("theirs");
+    let issue = ["ca", "issue", "--ca", &ca, "--agency", "other", "--name", "x", "--out", &theirs];
+    succeeds(&issue);
+    let config = consortium.directory.path().join("node.toml");
+    let write = |check: bool| {
+        let said = format!(
+            "[p2p]\nsession = \"tls\"\n[cert]\ndir = {certificates:?}\n[sdk]\n\
+             channel = \"127.0.0.1:0\"\nmax-topics = 2\nmax-clients = 2\n\
+             client-limit = {{ messages = 5 }}\ncheck-issuer = {check}\nchain-id = 12\n"
+        );
+        std::fs::write(&config, said).unwrap();
+    };
+    write(true);
+    let start = || Process::run(&consortium.data(0), &["--config", &text(&config)]);
+    let node = start();
+    let theirs = Path::new(&theirs);
+    let address = port(&node, "channel");
+    let mut sdk = Sdk2::connect(&address, consortium.path("sdk").as_ref(), Versions::Tls12);
+    sdk.hello();
+    let mut other = Sdk2::connect(&address, theirs, Versions::Tls12);
+    assert!(other.try_receive().is_none(), "it is of another issuer");
+    drop(other);
+    assert_eq!(sdk.call("getClientVersion", json!([]))["result"]["Chain Id"], "12");
+
+    sdk.subscribe(&["a", "b"]);
+    sdk.subscribe(&["a", "b", "c"]);
+    let topics = status(&node)["topics"].as_array().unwrap().len();
+    assert_eq!(topics, 2, "the longer list is refused whole");
+    let results: Vec<i32> = (0..20)
+        .map(|_| {
+            let seq = sdk.publish(FrameType::AmopMulticast, "nobody", b"x");
+            sdk.answer(seq).0.0
+        })
+        .collect();
+    assert!(results.contains(&103) && results[0] == 0, "{results:?}");
+
+    // Without the check the other one is let in; a third client is too many.
+    drop((node, sdk));
+    write(false);
+    let node = start();
+    let address = port(&node, "channel");
+    let mut clients = [0, 1].map(|_| Sdk2::connect(&address, theirs, Versions::Tls12));
+    clients.iter_mut().for_each(Sdk2::hello);
+    assert!(Sdk2::try_connect(&address, theirs, Versions::Tls12).is_err());
+    clients.iter_mut().for_each(Sdk2::beat);
+}
+
+#[test]
 fn ports_without_tls_and_what_contradicts_itself() {
     let consortium = Consortium::make(1);
     let node = consortium.run_with(0, &[], &[&PORTS[..], &["--sdk-plain"]].concat());
