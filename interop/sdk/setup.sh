@@ -3,7 +3,7 @@
 # here against them. Safe to run again: what is there in the pinned version is left alone.
 #
 #   interop/sdk/setup.sh              all of them
-#   interop/sdk/setup.sh java-2       the one for 2.x
+#   interop/sdk/setup.sh java-2       the one for 2.x; java-3: for 3.x
 #
 # The versions are in <client>/pom.xml; <client>/jars.sha256 says what came when that file was made.
 #   interop/sdk/setup.sh --pin java-2      makes that file anew
@@ -60,7 +60,7 @@ compile() {
   mkdir -p "$cache/$name/classes"
   # No annotation processors: an old one of the SDK's dependencies breaks today's compiler.
   javac -proc:none -Werror -Xlint:all,-path,-classfile,-processing -d "$cache/$name/classes" \
-    -cp "$cache/$name/lib/*" "$here/$name"/*.java
+    -cp "$cache/$name/lib/*" "$here/common"/*.java "$here/$name"/*.java
 }
 
 pin=no
@@ -69,7 +69,8 @@ if [ "${1:-}" = --pin ]; then
   shift
 fi
 need javac openjdk-17-jdk-headless
-for name in "${@:-java-2}"; do
+[ $# -gt 0 ] || set -- java-2 java-3
+for name in "$@"; do
   [ -f "$here/$name/pom.xml" ] || {
     say "unknown client: $name"
     exit 2

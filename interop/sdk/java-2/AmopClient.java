@@ -1,16 +1,10 @@
-import com.fasterxml.jackson.databind.ObjectMapper;
 import io.netty.channel.ChannelHandlerContext;
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStreamReader;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
 import java.security.Security;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.bouncycastle.jce.provider.BouncyCastleProvider;
@@ -49,10 +43,6 @@ import org.fisco.bcos.sdk.network.MsgHandler;
  * <p>A command among the arguments is carried out first. The end of stdin ends the program.
  */
 public final class AmopClient {
-  private static final ObjectMapper JSON = new ObjectMapper();
-  /** So many bytes of a content are shown. */
-  private static final int SHOWN = 300;
-
   private final BcosSDK sdk;
   private final Amop amop;
 
@@ -74,25 +64,16 @@ public final class AmopClient {
     try {
       sdk = BcosSDK.build(configuration(Path.of(arguments[0]), arguments[1].split(",")).toString());
     } catch (Exception error) {
-      event("failed", "error", String.valueOf(error.getMessage()));
+      Events.event("failed", "error", String.valueOf(error.getMessage()));
       System.exit(1);
       return;
     }
     AmopClient client = new AmopClient(sdk);
     client.watch();
-    event("started", "peers", sdk.getChannel().getAvailablePeer());
-    if (arguments.length > 2) {
-      client.command(Arrays.asList(arguments).subList(2, arguments.length));
-    }
-    BufferedReader lines =
-        new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-    for (String line = lines.readLine(); line != null; line = lines.readLine()) {
-      if (!line.isBlank()) {
-        client.command(Arrays.asList(line.trim().split("\\s+")));
-      }
-    }
+    Events.event("started", "peers", sdk.getChannel().getAvailablePeer());
+    Command.performAll(Arrays.asList(arguments).subList(2, arguments.length), client::perform);
     sdk.stopAll();
-    event("ended");
+    Events.event("ended");
     System.exit(0);
   }
 
@@ -106,11 +87,11 @@ public final class AmopClient {
         String.join(
             "\n",
             "[cryptoMaterial]",
-            "certPath = " + JSON.writeValueAsString(certificates.toString()),
+            "certPath = " + Events.JSON.writeValueAsString(certificates.toString()),
             "[network]",
-            "peers = " + JSON.writeValueAsString(addresses),
+            "peers = " + Events.JSON.writeValueAsString(addresses),
             "[account]",
-            "keyStoreDir = " + JSON.writeValueAsString(directory.resolve("account").toString()),
+            "keyStoreDir = " + Events.JSON.writeValueAsString(directory.resolve("account").toString()),
             "[threadPool]",
             "maxBlockingQueueSize = \"102400\"",
             "");
@@ -123,7 +104,7 @@ public final class AmopClient {
         new MsgHandler() {
           @Override
           public void onConnect(ChannelHandlerContext context) {
-            event("connected", "peer", peer(context));
+            Events.event("connected", "peer", peer(context));
           }
 
           @Override
@@ -131,7 +112,7 @@ public final class AmopClient {
 
           @Override
           public void onDisconnect(ChannelHandlerContext context) {
-            event("disconnected", "peer", peer(context));
+            Events.event("disconnected", "peer", peer(context));
           }
         };
     sdk.getChannel().addEstablishHandler(handler);
@@ -142,50 +123,49 @@ public final class AmopClient {
     return String.valueOf(context.channel().remoteAddress());
   }
 
-  private void command(List<String> words) throws Exception {
-    Command command = new Command(words);
+  private void perform(Command command) {
     switch (command.name) {
       case "subscribe":
-        amop.subscribeTopic(command.word(0), callback(command.has("--echo")));
-        event("subscribed", "topic", command.word(0));
+        amop.subscribeTopic(command.word(0), callback(command));
+        Events.event("subscribed", "topic", command.word(0));
         break;
       case "unsubscribe":
         amop.unsubscribeTopic(command.word(0));
-        event("unsubscribed", "topic", command.word(0));
+        Events.event("unsubscribed", "topic", command.word(0));
         break;
       case "publish":
         publish(command);
         break;
       case "key":
         CryptoKeyPair pair = new CryptoSuite(CryptoType.ECDSA_TYPE).createKeyPair();
-        event("key", "private", pair.getHexPrivateKey(), "public", pair.getHexPublicKey());
+        Events.event("key", "private", pair.getHexPrivateKey(), "public", pair.getHexPublicKey());
         break;
       case "subscribe-private":
         amop.subscribePrivateTopics(
-            command.word(0), command.word(1), callback(command.has("--echo")));
-        event("subscribed", "topic", command.word(0));
+            command.word(0), command.word(1), callback(command));
+        Events.event("subscribed", "topic", command.word(0));
         break;
       case "publish-private":
         amop.publishPrivateTopicWithHexPublicKeyList(
             command.word(0), new ArrayList<>(command.words.subList(1, command.words.size())));
-        event("publishing", "topic", command.word(0));
+        Events.event("publishing", "topic", command.word(0));
         break;
       default:
-        event("unknown", "command", command.name);
+        Events.event("unknown", "command", command.name);
     }
   }
 
-  private static AmopCallback callback(boolean echo) {
+  private static AmopCallback callback(Command command) {
     return new AmopCallback() {
       @Override
       public byte[] receiveAmopMsg(AmopMsgIn message) {
         byte[] content = message.getContent();
-        Map<String, Object> fields = content(content);
+        Map<String, Object> fields = Events.content(content);
         fields.put("topic", message.getTopic());
         fields.put("type", message.getType());
         fields.put("seq", message.getMessageID());
-        event("message", fields);
-        return echo ? join("echo:".getBytes(StandardCharsets.UTF_8), content) : new byte[0];
+        Events.event("message", fields);
+        return command.reply(content);
       }
     };
   }
@@ -194,22 +174,17 @@ public final class AmopClient {
     int count = command.number("--count", 1);
     boolean multicast = command.has("--multicast");
     for (int i = 0; i < count; i++) {
-      String text = count == 1 ? command.word(1) : command.word(1) + "-" + i;
-      byte[] content = text.getBytes(StandardCharsets.UTF_8);
-      int length = command.number("--bytes", content.length);
-      byte[] padded = Arrays.copyOf(content, length);
-      Arrays.fill(padded, Math.min(content.length, length), length, (byte) 'x');
       AmopMsgOut message = new AmopMsgOut();
       message.setTopic(command.word(0));
-      message.setContent(padded);
+      message.setContent(command.content(i));
       message.setType(
           command.has("--private") ? TopicType.PRIVATE_TOPIC : TopicType.NORMAL_TOPIC);
       message.setTimeout(command.number("--timeout", 5000));
       if (multicast) {
         amop.broadcastAmopMsg(message);
-        event("sent", "text", text);
+        Events.event("sent", "text", command.text(i));
       } else {
-        amop.sendAmopMsg(message, answer(text));
+        amop.sendAmopMsg(message, answer(command.text(i)));
       }
     }
   }
@@ -219,89 +194,12 @@ public final class AmopClient {
       @Override
       public void onResponse(AmopResponse response) {
         AmopMsgIn in = response.getAmopMsgIn();
-        Map<String, Object> fields =
-            in == null || in.getContent() == null ? new LinkedHashMap<>() : content(in.getContent());
+        Map<String, Object> fields = Events.content(in == null ? null : in.getContent());
         fields.put("of", text);
         fields.put("code", response.getErrorCode());
         fields.put("error", response.getErrorMessage());
-        event("response", fields);
+        Events.event("response", fields);
       }
     };
-  }
-
-  /** Size and digest of a content, and the text of a short one. */
-  private static Map<String, Object> content(byte[] content) {
-    Map<String, Object> fields = new LinkedHashMap<>();
-    fields.put("bytes", content.length);
-    try {
-      StringBuilder digest = new StringBuilder();
-      for (byte part : MessageDigest.getInstance("SHA-256").digest(content)) {
-        digest.append(String.format("%02x", part));
-      }
-      fields.put("sha256", digest.toString());
-    } catch (java.security.NoSuchAlgorithmException error) {
-      throw new IllegalStateException(error);
-    }
-    fields.put("text", new String(content, 0, Math.min(content.length, SHOWN), StandardCharsets.UTF_8));
-    return fields;
-  }
-
-  private static byte[] join(byte[] first, byte[] second) {
-    byte[] both = Arrays.copyOf(first, first.length + second.length);
-    System.arraycopy(second, 0, both, first.length, second.length);
-    return both;
-  }
-
-  private static void event(String name, Object... pairs) {
-    Map<String, Object> fields = new LinkedHashMap<>();
-    for (int i = 0; i + 1 < pairs.length; i += 2) {
-      fields.put((String) pairs[i], pairs[i + 1]);
-    }
-    event(name, fields);
-  }
-
-  private static synchronized void event(String name, Map<String, Object> fields) {
-    Map<String, Object> all = new LinkedHashMap<>();
-    all.put("event", name);
-    all.putAll(fields);
-    try {
-      System.out.println(JSON.writeValueAsString(all));
-    } catch (IOException error) {
-      throw new IllegalStateException(error);
-    }
-    System.out.flush();
-  }
-
-  /** One command: its name, its words, and options with or without a number. */
-  private static final class Command {
-    final String name;
-    final List<String> words = new ArrayList<>();
-    private final Map<String, Integer> options = new LinkedHashMap<>();
-
-    Command(List<String> all) {
-      name = all.get(0);
-      for (int i = 1; i < all.size(); i++) {
-        String word = all.get(i);
-        if (!word.startsWith("--")) {
-          words.add(word);
-        } else if (List.of("--timeout", "--bytes", "--count").contains(word)) {
-          options.put(word, Integer.parseInt(all.get(++i)));
-        } else {
-          options.put(word, 1);
-        }
-      }
-    }
-
-    String word(int index) {
-      return words.get(index);
-    }
-
-    boolean has(String option) {
-      return options.containsKey(option);
-    }
-
-    int number(String option, int otherwise) {
-      return options.getOrDefault(option, otherwise);
-    }
   }
 }
