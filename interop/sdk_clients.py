@@ -38,7 +38,7 @@ class JavaClient:
     """One SDK in its own JVM, connected to some nodes."""
 
     def __init__(self, name, kind, certificates, addresses, directory, options=()):
-        self.name = name
+        self.name, self.kind = name, kind
         self.log = pathlib.Path(directory) / f"{name}.log"
         self.events, self.changed = [], threading.Condition()
         classes = f"{SDK / kind / 'classes'}:{SDK / kind / 'lib'}/*"

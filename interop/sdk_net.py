@@ -1,0 +1,131 @@
+"""Two nodes of ours that are neighbours, each with its ports for SDKs, and SDKs at them."""
+
+import contextlib
+import functools
+import pathlib
+import re
+import socket
+
+from harness import ChainmeshNode, Failure, run_tool
+from sdk_clients import CURVE_OPTIONS, JavaClient
+from tls_cases import Program
+from tls_certificates import SdkChain
+
+
+# The flags of `chainmesh run` that give a node its ports.
+FLAGS = {"java-2": "--sdk-channel", "java-3": "--sdk-ws"}
+
+
+class SdkNode:
+    """`chainmesh run --consortium` with the SDK port of 2.x on a fixed port, to be found again after a restart."""
+
+    def __init__(self, name, directory, certificates, sdk_certificates, neighbours):
+        self.name, self.directory = name, directory
+        self.certificates, self.sdk_certificates = certificates, sdk_certificates
+        self.neighbours = neighbours
+        self.p2p = free_port()
+        # Ports for SDKs, by the client that uses them.
+        self.ports = {"java-2": free_port(), "java-3": free_port()}
+        self.program = None
+
+    def address(self, kind):
+        return f"127.0.0.1:{self.ports[kind]}"
+
+    def start(self):
+        command = [ChainmeshNode.program, "run", "--consortium", "--data-dir", self.directory / f"{self.name}-data",
+                   "--cert-dir", self.certificates, "--listen", "127.0.0.1", "--port", self.p2p,
+                   "--sdk-cert-dir", self.sdk_certificates]
+        for kind, flag in FLAGS.items():
+            if has_port(kind):
+                command += [flag, self.address(kind)]
+        for neighbour in self.neighbours:
+            command += ["--node", f"127.0.0.1:{neighbour.p2p}"]
+        self.program = Program(command)
+        self.program.__enter__()
+        self.program.wait(f"{self.name} listens for SDKs", lambda: self.program.ended() or all(accepts(port) for kind, port in self.ports.items() if has_port(kind)))
+        if self.program.ended():
+            raise Failure(f"{self.name} ended with {self.program.process.returncode}: {self.tail()}")
+
+    def kill(self):
+        self.program.process.kill()
+        self.program.process.wait()
+
+    def stop(self):
+        if self.program is not None:
+            self.program.__exit__()
+
+    def tail(self):
+        return "" if self.program is None else self.program.text()[-1500:]
+
+
+def free_port():
+    """A port that was free a moment ago; a restarted node has to have the same one again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def accepts(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    except OSError:
+        return False
+
+
+@functools.cache
+def has_port(kind):
+    """Whether our program has a port for such SDKs at all."""
+    _, text = run_tool([ChainmeshNode.program, "run", "--help"], 20)
+    return re.search(rf"^\s+{FLAGS[kind]}\b", text, re.MULTILINE) is not None
+
+
+class Net:
+    """Two nodes that are neighbours, and certificates for SDKs of one kind of key."""
+
+    def __init__(self, directory, key_kind):
+        self.directory, self.key_kind = pathlib.Path(directory), key_kind
+        self.directory.mkdir(parents=True)
+        self.chain = SdkChain(self.directory / "sdk-chain", "sdk-chain", key_kind)
+        self.nodes, self.clients = [], []
+        authority = self.directory / "ca"
+        our_ca("init", "--ca", authority, "--name", "interop")
+        for name in ("n0", "n1"):
+            own = self.directory / name
+            our_ca("issue", "--ca", authority, "--name", name, "--out", own)
+            port = self.chain.node(f"{name}-port")
+            self.nodes.append(SdkNode(name, self.directory, own, port.directory, list(self.nodes)))
+
+    def __enter__(self):
+        try:
+            for node in self.nodes:
+                node.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        for end in [*self.clients, *reversed(self.nodes)]:
+            with contextlib.suppress(OSError):
+                end.close() if isinstance(end, JavaClient) else end.stop()
+
+    def client(self, name, kind, node, certificates=None):
+        """A client of an SDK with a certificate of its own, at this node."""
+        certificates = certificates or self.chain.sdk(name)
+        # The SDK of 3.x has its own TLS, which knows the curve.
+        options = CURVE_OPTIONS if (self.key_kind, kind) == ("secp256k1", "java-2") else []
+        made = JavaClient(name, kind, certificates, [self.nodes[node].address(kind)], self.directory, options)
+        self.clients.append(made)
+        return made
+
+    def tails(self):
+        return "\n".join(f"{node.name}: {node.tail()}" for node in self.nodes)
+
+
+def our_ca(*arguments):
+    status, output = run_tool([ChainmeshNode.program, "ca", *arguments], 20)
+    if status:
+        raise Failure(f"chainmesh ca {arguments[0]}: {output}")
