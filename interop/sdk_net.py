@@ -1,7 +1,7 @@
 """Two nodes of ours that are neighbours, each with its ports for SDKs, and SDKs at them."""
 
 import contextlib
-import functools
+import json
 import pathlib
 import re
 import socket
@@ -12,8 +12,8 @@ from tls_cases import Program
 from tls_certificates import SdkChain
 
 
-# The flags of `chainmesh run` that give a node its ports.
-FLAGS = {"java-2": "--sdk-channel", "java-3": "--sdk-ws"}
+# What the ports are called in a configuration file, by the client that uses them.
+PORTS = {"java-2": "channel", "java-3": "websocket"}
 
 
 class SdkNode:
@@ -25,7 +25,7 @@ class SdkNode:
         self.neighbours = neighbours
         self.p2p = free_port()
         # Ports for SDKs, by the client that uses them.
-        self.ports = {"java-2": free_port(), "java-3": free_port()}
+        self.ports = {kind: free_port() for kind in PORTS}
         self.program = None
 
     def address(self, kind):
@@ -34,17 +34,22 @@ class SdkNode:
     def start(self):
         command = [ChainmeshNode.program, "run", "--consortium", "--data-dir", self.directory / f"{self.name}-data",
                    "--cert-dir", self.certificates, "--listen", "127.0.0.1", "--port", self.p2p,
-                   "--sdk-cert-dir", self.sdk_certificates]
-        for kind, flag in FLAGS.items():
-            if has_port(kind):
-                command += [flag, self.address(kind)]
+                   "--config", self.configuration()]
         for neighbour in self.neighbours:
             command += ["--node", f"127.0.0.1:{neighbour.p2p}"]
         self.program = Program(command)
         self.program.__enter__()
-        self.program.wait(f"{self.name} listens for SDKs", lambda: self.program.ended() or all(accepts(port) for kind, port in self.ports.items() if has_port(kind)))
+        self.program.wait(f"{self.name} listens for SDKs", lambda: self.program.ended() or all(map(accepts, self.ports.values())))
         if self.program.ended():
             raise Failure(f"{self.name} ended with {self.program.process.returncode}: {self.tail()}")
+
+    def configuration(self):
+        """A file that opens the ports; json.dumps writes strings as TOML reads them."""
+        path = self.directory / f"{self.name}.toml"
+        lines = ["[sdk]", f"cert-dir = {json.dumps(str(self.sdk_certificates))}"]
+        lines += [f"{PORTS[kind]} = {json.dumps(self.address(kind))}" for kind in self.ports]
+        path.write_text("\n".join(lines) + "\n")
+        return path
 
     def kill(self):
         self.program.process.kill()
@@ -72,11 +77,10 @@ def accepts(port):
         return False
 
 
-@functools.cache
-def has_port(kind):
-    """Whether our program has a port for such SDKs at all."""
+def has_ports():
+    """Whether our program has ports for SDKs at all."""
     _, text = run_tool([ChainmeshNode.program, "run", "--help"], 20)
-    return re.search(rf"^\s+{FLAGS[kind]}\b", text, re.MULTILINE) is not None
+    return re.search(r"\bsdk\b", text) is not None
 
 
 class Net:
