@@ -5,7 +5,7 @@ use chainmesh_wire::amop::channel::{
     self, Carried, Frame, FrameReader, FrameType, Heartbeat, TopicBody, TopicVerdict, VerifyTopic,
 };
 use chainmesh_wire::amop::ws::{self, MAX_WS_SEQ, WsMessage, WsType};
-use chainmesh_wire::amop::{AmopMessage, AmopRequest, MAX_TOPICS, Subscription, TopicList};
+use chainmesh_wire::amop::{AmopMessage, AmopRequest, MAX_NODE_TOPICS, MAX_TOPICS, Subscription, TopicList};
 use chainmesh_wire::mesh::rc2::Rc2Packet;
 
 /// The payload of a packet of type 7.
@@ -17,7 +17,7 @@ pub fn amop_node(data: &[u8]) {
     assert_eq!(message.encode(), data);
     let _ = message.read_topic_seq();
     if let Ok(list) = TopicList::from_json(&message.data) {
-        assert!(list.topics.len() <= MAX_TOPICS);
+        assert!(list.topics.len() <= MAX_NODE_TOPICS);
         let json = list.to_json().expect("what was read can be written");
         assert!(json.is_ascii());
         assert_eq!(TopicList::from_json(&json), Ok(list));

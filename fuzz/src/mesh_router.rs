@@ -290,7 +290,7 @@ impl Bed {
                     let waited = self.members[member].waiting.remove(&settled.id);
                     assert!(waited, "a message has one end: {settled:?}");
                 }
-                Output::Event(_) => {}
+                Output::Amop(_) | Output::Event(_) => {}
             }
         }
     }

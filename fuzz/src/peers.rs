@@ -151,7 +151,9 @@ impl Bed {
             _ => {
                 let length = usize::from(cursor.byte());
                 let client = String::from_utf8_lossy(cursor.take(length)).into_owned();
-                Input::HelloReceived { conn, capabilities: vec![client.clone(); 20], client }
+                let listen_port = u16::from(cursor.byte());
+                let capabilities = vec![client.clone(); 20];
+                Input::HelloReceived { conn, capabilities, client, listen_port }
             }
         }
     }

@@ -10,7 +10,7 @@ import struct
 
 from mesh_decoder.decoder import Cursor, MAX_GROUPS, MAX_NODE_ID, MAX_PACKET, Malformed
 
-MAX_TOPICS = 1024
+MAX_TOPICS, MAX_NODE_TOPICS = 1024, 16384
 MAX_TOPIC, MAX_TOPIC_2X = 65535, 254
 MAX_FRAME, CHANNEL_HEADER = 100 * 1024 * 1024, 42
 MAX_WS, MAX_WS_SEQ = 32 * 1024 * 1024, 255
@@ -74,10 +74,10 @@ def required(found, name, most=None):
     return text(found[name], most)
 
 
-def topic_texts(value, most):
+def topic_texts(value, most, count=MAX_TOPICS):
     if not isinstance(value, list) or isinstance(value, Pairs):
         raise Malformed("no list")
-    if len(value) > MAX_TOPICS:
+    if len(value) > count:
         raise Malformed(f"{len(value)} topics")
     return [text(topic, most) for topic in value]
 
@@ -134,7 +134,7 @@ def encode_request(value):
 def decode_topic_list(data):
     found = fields(data, ("topicItems", "topicSeq"))
     topics = found.get("topicItems")
-    return {"topics": [] if topics is None else topic_texts(topics, MAX_TOPIC),
+    return {"topics": [] if topics is None else topic_texts(topics, MAX_TOPIC, MAX_NODE_TOPICS),
             "seq": number(found, "topicSeq", 32, False)}
 
 

@@ -286,7 +286,8 @@ impl Service {
                     };
                     // They say no Hello: what they are is known from their certificates.
                     let (client, capabilities) = (client.to_owned(), Vec::new());
-                    self.manager.handle(now, Input::HelloReceived { conn, client, capabilities });
+                    let hello = Input::HelloReceived { conn, client, capabilities, listen_port: 0 };
+                    self.manager.handle(now, hello);
                 }
             }
             ConnectionEvent::Greeted { hello, shared } => {
@@ -295,8 +296,9 @@ impl Service {
                     capabilities = ?hello.capabilities, ?shared, "Hello received"
                 );
                 let capabilities = hello.capabilities.iter().map(ToString::to_string).collect();
-                let client = hello.client_name;
-                self.manager.handle(now, Input::HelloReceived { conn, client, capabilities });
+                let (client, listen_port) = (hello.client_name, hello.listen_port);
+                let hello = Input::HelloReceived { conn, client, capabilities, listen_port };
+                self.manager.handle(now, hello);
             }
             ConnectionEvent::Established => self.manager.handle(now, Input::Established { conn }),
             ConnectionEvent::Alive => self.manager.handle(now, Input::Alive { conn }),

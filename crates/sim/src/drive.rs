@@ -236,6 +236,7 @@ impl World {
             ConnectionEvent::Greeted { hello, shared } => Input::HelloReceived {
                 conn,
                 client: hello.client_name,
+                listen_port: hello.listen_port,
                 capabilities: shared.iter().map(ToString::to_string).collect(),
             },
             ConnectionEvent::Established => {

@@ -39,6 +39,27 @@
 //! assert!(world.run_until(Duration::from_secs(10), synced)?);
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
+//!
+//! A member of a mesh ([`NodeConfig::mesh`]) has the real `MeshModule`; what comes to it is noted down
+//! ([`World::mesh_record`]), over its crashes too:
+//!
+//! ```
+//! use chainmesh_sim::{MeshNode, NodeConfig, World, WorldConfig};
+//! use chainmesh_proto::peers::NodeKind;
+//! use core::time::Duration;
+//!
+//! let mut world = World::new(7, WorldConfig::default());
+//! let [a, b, c] = [(); 3].map(|()| {
+//!     world.add_node(NodeConfig { mesh: Some(MeshNode::default()), ..NodeConfig::default() })
+//! });
+//! world.want(a, b, NodeKind::Static);
+//! world.want(b, c, NodeKind::Static);
+//! world.run_for(Duration::from_secs(2))?;
+//! assert!(world.unicast(a, c, b"over b", None).is_some());
+//! let came = |world: &World| world.mesh_record(c).times(b"over b") == 1;
+//! assert!(world.run_until(Duration::from_secs(1), came)?);
+//! # Ok::<(), chainmesh_sim::invariants::Broken>(())
+//! ```
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use chainmesh_identity::PeerId;
+pub use chainmesh_wire::amop::MAX_NODE_TOPICS;
 use chainmesh_wire::amop::MAX_TOPICS;
 
 use crate::mesh::Rate;
@@ -30,6 +31,9 @@ pub const MAX_BAD_LISTS: u8 = 3;
 
 /// Most unicasts of one session that wait for their end. Chosen: a burst of a thousand passes.
 pub const MAX_WAITING: usize = 2_048;
+/// Most bytes of the unicasts of one session that wait for their end; one message passes whatever its
+/// size. Chosen: a quarter of [`MAX_WAITING_BYTES`], so that none takes all the room.
+pub const MAX_SESSION_WAITING_BYTES: usize = 16 * 1024 * 1024;
 /// Most bytes of all unicasts that wait for their end, all sessions and nodes together. Chosen: as
 /// the mesh has for its own messages.
 pub const MAX_WAITING_BYTES: usize = 64 * 1024 * 1024;
@@ -40,8 +44,11 @@ pub const MAX_NODE_WAITING: usize = 4_096;
 pub const MAX_UNANSWERED: usize = 2_048;
 /// Most SDKs that left whose topics are kept. Chosen: a node has fewer sessions.
 pub const MAX_GONE: usize = 1_024;
-/// Most topics of all SDKs of this node together: what its topic list can say.
-pub const MAX_NODE_TOPICS: usize = MAX_TOPICS;
+/// Most bytes of all topics of one session. Chosen: two of the longest of 3.x, or 1,024 of 128 bytes.
+pub const MAX_TOPIC_BYTES: usize = 128 * 1024;
+/// Most bytes of all topics of all sessions together; as JSON they take at most six times as much,
+/// which the mesh reads.
+pub const MAX_NODE_TOPIC_BYTES: usize = 512 * 1024;
 
 /// What the broker is told before it starts.
 #[derive(Debug, Clone)]

@@ -207,9 +207,9 @@ pub enum AmopNotice {
     TooManyTopics {
         /// The session.
         session: SdkSession,
-        /// Topics in the list, or in all with it.
+        /// Topics or bytes in the list, or in all with it.
         count: usize,
-        /// Topics allowed.
+        /// Topics or bytes allowed.
         limit: usize,
     },
     /// A message is above a limit, and its publisher was told (over WebSocket: of unicasts only).

@@ -3,7 +3,8 @@
 //!
 //! [`Broker`] is one machine for both generations, and speaks in neutral terms. Its faces translate:
 //! [`channel`] for SDKs of 2.x, [`ws`] for those of 3.x. Towards other nodes it speaks through
-//! [`crate::mesh`] (`Input::Amop`, `Output::Amop`), 3.x in packet types 7 and 8, 2.x on links with
+//! [`crate::mesh`] (`Input::Amop`, `Output::Amop`; in a node both stand behind one lock,
+//! [`MeshModule::with_broker`](crate::mesh::MeshModule::with_broker)), 3.x in packet types 7 and 8, 2.x on links with
 //! 2.x neighbours.
 //!
 //! # What is promised
@@ -26,10 +27,15 @@
 //!   says so. While it is away, nobody sends it anything.
 //! * Order is kept from one publisher to one subscriber for multicasts over the same way.
 //!
+//! Where FISCO differs: its publisher's node prefers other nodes (3.x), asks nobody else after 3002, and
+//! gives local subscribers messages on private topics unjudged. Between our own nodes an answer says
+//! by [`CHANNEL_STATUS`] that its code is a channel code; nothing is ever repeated between nodes, so
+//! that no message needs an id there.
+//!
 //! # What is bounded
 //!
-//! Topics by session and in all ([`MAX_NODE_TOPICS`]), unicasts that wait by session
-//! ([`MAX_WAITING`]), by bytes ([`MAX_WAITING_BYTES`]) and of other nodes ([`MAX_NODE_WAITING`]),
+//! Topics by session and in all ([`MAX_TOPIC_BYTES`], [`MAX_NODE_TOPICS`], [`MAX_NODE_TOPIC_BYTES`]), unicasts that wait by session
+//! ([`MAX_WAITING`], [`MAX_SESSION_WAITING_BYTES`]), by bytes ([`MAX_WAITING_BYTES`]) and of other nodes ([`MAX_NODE_WAITING`]),
 //! requests that a subscriber has not answered ([`MAX_UNANSWERED`]), SDKs that left ([`MAX_GONE`]).
 //! What is above a limit is answered (103; 1004 over WebSocket). A session whose queue is full gets no
 //! unicasts, misses multicasts, and is cut after [`SLOW_TIMEOUT`]; the others do not notice.
@@ -54,6 +60,7 @@ mod private;
 mod remote;
 mod report;
 mod sessions;
+mod sink;
 #[cfg(test)]
 mod tests;
 mod unicast;
@@ -68,6 +75,7 @@ pub use self::config::*;
 pub use self::io::{AmopCast, AmopNotice, Input, MAX_CALLS, Output, SdkFault, SdkKind, SdkSession};
 pub use self::message::{AmopFailure, CHANNEL_STATUS, Message, frame_seq};
 pub use self::report::{AmopCounters, AmopReport, SdkReport, TopicReport};
+pub use self::sink::{QueueFull, SdkSink};
 
 use self::nodes::Nodes;
 use self::private::Judgements;

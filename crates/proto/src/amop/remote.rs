@@ -55,7 +55,8 @@ impl Broker {
         let rc2 = matches!(words, AmopWords::Channel(_));
         let message = match read(words) {
             Ok(message) => message,
-            Err(message) => {
+            Err(seq) => {
+                let message = Message::new(seq, Bytes::new(), Bytes::new());
                 return self.answer_node(reply, rc2, &message, Err(AmopFailure::BadTopic));
             }
         };
@@ -116,15 +117,14 @@ pub(super) fn channel_answer(message: &Message, result: Result<Bytes, AmopFailur
     request.failure(failure.channel_code())
 }
 
-/// A message in another node's words; without a topic where it has none.
-fn read(words: AmopWords) -> Result<Message, Message> {
+/// A message in another node's words; its seq alone if it has no topic.
+fn read(words: AmopWords) -> Result<Message, Bytes> {
     match words {
-        AmopWords::Gateway(request) if request.topic.is_empty() => Err(Message::default()),
+        AmopWords::Gateway(request) if request.topic.is_empty() => Err(Bytes::new()),
         AmopWords::Gateway(request) => Ok(Message::new(Bytes::new(), request.topic, request.data)),
-        AmopWords::Channel(frame) => Message::of_frame(&frame).map_err(|_| {
-            let seq = Bytes::copy_from_slice(&frame.seq.0);
-            Message::new(seq, Bytes::new(), Bytes::new())
-        }),
+        AmopWords::Channel(frame) => {
+            Message::of_frame(&frame).map_err(|_| Bytes::copy_from_slice(&frame.seq.0))
+        }
     }
 }
 

@@ -8,8 +8,9 @@ use chainmesh_wire::amop::AmopError;
 use super::draw::fresh_seq;
 use super::io::SdkFault;
 use super::{
-    AmopCast, AmopFailure, AmopNotice, Broker, MAX_BAD_LISTS, MAX_GONE, MAX_NODE_TOPICS,
-    MAX_UNANSWERED, Message, Output, SLOW_TIMEOUT, SdkKind, SdkSession, Timer,
+    AmopCast, AmopFailure, AmopNotice, Broker, MAX_BAD_LISTS, MAX_GONE, MAX_NODE_TOPIC_BYTES,
+    MAX_NODE_TOPICS, MAX_SESSION_WAITING_BYTES, MAX_TOPIC_BYTES, MAX_UNANSWERED, MAX_WAITING,
+    Message, Output, SLOW_TIMEOUT, SdkKind, SdkSession, Timer,
 };
 use crate::mesh::{AmopSend, Bucket, Rate};
 use crate::time::Instant;
@@ -29,6 +30,8 @@ pub(super) struct Sdk {
     pub(super) pushes: BTreeMap<Bytes, u64>,
     /// Unicasts of its own that have not ended, by their seq.
     pub(super) publishing: BTreeSet<(Bytes, u64)>,
+    /// Bytes of them.
+    pub(super) waiting_bytes: usize,
     pub(super) bucket: Bucket,
 }
 
@@ -37,6 +40,13 @@ impl Sdk {
     fn in_use(&self, seq: &Bytes) -> bool {
         let own = (seq.clone(), 0)..=(seq.clone(), u64::MAX);
         self.pushes.contains_key(seq) || self.publishing.range(own).next().is_some()
+    }
+
+    /// Whether another unicast of its own may wait.
+    pub(super) fn may_publish(&self, size: usize) -> bool {
+        self.publishing.len() < MAX_WAITING
+            && (self.waiting_bytes == 0
+                || self.waiting_bytes.saturating_add(size) <= MAX_SESSION_WAITING_BYTES)
     }
 
     /// Whether it takes a unicast on a topic of this length now.
@@ -63,6 +73,8 @@ struct Gone {
 pub(super) struct Sessions {
     pub(super) open: BTreeMap<SdkSession, Sdk>,
     by_topic: BTreeMap<String, Vec<SdkSession>>,
+    /// Of all topics in it.
+    bytes: usize,
     gone: BTreeMap<u64, Gone>,
     places: u64,
 }
@@ -87,7 +99,9 @@ impl Sessions {
     fn follow(&mut self, topic: &str, session: SdkSession) -> bool {
         let sessions = self.by_topic.entry(topic.to_owned()).or_default();
         sessions.push(session);
-        sessions.len() == 1
+        let first = sessions.len() == 1;
+        self.bytes += if first { topic.len() } else { 0 };
+        first
     }
 
     /// Says whether nobody at this node follows the topic any more.
@@ -97,6 +111,7 @@ impl Sessions {
         let last = sessions.is_empty();
         if last {
             self.by_topic.remove(topic);
+            self.bytes -= topic.len();
         }
         last
     }
@@ -123,6 +138,7 @@ impl Broker {
             slow: None,
             pushes: BTreeMap::new(),
             publishing: BTreeSet::new(),
+            waiting_bytes: 0,
             bucket: Bucket::new(self.config.session_limit, now),
         };
         self.sessions.open.insert(session, sdk);
@@ -181,12 +197,16 @@ impl Broker {
         let new = topics.iter().filter(|topic| !self.sessions.by_topic.contains_key(*topic));
         let freed = sdk.topics.difference(&topics);
         let freed = freed.filter(|topic| self.sessions.with(topic.as_bytes()).len() == 1).count();
-        let in_all = (self.sessions.by_topic.len() + new.count()).saturating_sub(freed);
-        let (count, limit) = match topics.len() > self.config.max_topics {
-            true => (topics.len(), self.config.max_topics),
-            false => (in_all, MAX_NODE_TOPICS),
-        };
-        if count > limit {
+        let in_all = (self.sessions.by_topic.len() + new.clone().count()).saturating_sub(freed);
+        let bytes = |topics: &mut dyn Iterator<Item = &String>| topics.map(String::len).sum();
+        let new_bytes: usize = bytes(&mut new.clone());
+        let limits = [
+            (topics.len(), self.config.max_topics),
+            (bytes(&mut topics.iter()), MAX_TOPIC_BYTES),
+            (in_all, MAX_NODE_TOPICS),
+            (self.sessions.bytes + new_bytes, MAX_NODE_TOPIC_BYTES),
+        ];
+        if let Some((count, limit)) = limits.into_iter().find(|(count, limit)| count > limit) {
             self.counters.lists_refused += 1;
             self.notice(AmopNotice::TooManyTopics { session, count, limit });
             return;

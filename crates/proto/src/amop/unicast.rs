@@ -11,8 +11,8 @@ use super::draw::draw;
 use super::nodes::Nodes;
 use super::private::{Holder, Judgements};
 use super::{
-    AmopCast, AmopFailure, AmopNotice, Broker, MAX_WAITING, MAX_WAITING_BYTES, Message,
-    NODE_TIMEOUT, Output, SUBSCRIBER_TIMEOUT, SdkSession, Timer, UNICAST_TIMEOUT,
+    AmopCast, AmopFailure, AmopNotice, Broker, MAX_WAITING_BYTES, Message, NODE_TIMEOUT, Output,
+    SUBSCRIBER_TIMEOUT, SdkSession, Timer, UNICAST_TIMEOUT,
 };
 use crate::mesh::{AmopReplyTo, AmopSend, AmopWords};
 use crate::module::PeerKind;
@@ -145,7 +145,7 @@ impl Broker {
         }
         let mut within = sdk.bucket.admits(now) && self.bucket.admits(now);
         if cast == AmopCast::Unicast {
-            within &= sdk.publishing.len() < MAX_WAITING && self.unicasts.has_room_for(size);
+            within &= sdk.may_publish(size) && self.unicasts.has_room_for(size);
         }
         if !within {
             self.counters.over_limit += 1;
@@ -161,6 +161,7 @@ impl Broker {
                 let id = self.start(now, Origin::Session(session), message);
                 if let Some(sdk) = self.sessions.open.get_mut(&session) {
                     sdk.publishing.insert((seq, id));
+                    sdk.waiting_bytes += size;
                 }
                 self.ask(now, id);
             }
@@ -390,6 +391,7 @@ impl Broker {
             Origin::Session(session) => {
                 if let Some(sdk) = self.sessions.open.get_mut(&session) {
                     sdk.publishing.remove(&(unicast.message.seq.clone(), id));
+                    sdk.waiting_bytes -= unicast.message.size();
                 }
                 self.done(session, AmopCast::Unicast, unicast.message, result);
             }

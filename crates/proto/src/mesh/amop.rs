@@ -8,7 +8,7 @@ use chainmesh_identity::PeerId;
 use chainmesh_identity::certificate::ShortId;
 use chainmesh_wire::amop::channel::{Carried, Frame, FrameType, ResultCode, TopicBody};
 use chainmesh_wire::amop::ws::WsMessage;
-use chainmesh_wire::amop::{AmopKind, AmopMessage, AmopRequest, MAX_TOPICS};
+use chainmesh_wire::amop::{AmopKind, AmopMessage, AmopRequest, MAX_NODE_TOPICS};
 use chainmesh_wire::mesh::rc2::Rc2Packet;
 use chainmesh_wire::mesh::{ErrorCode, Ext, ModuleId, Packet, PacketType};
 
@@ -178,7 +178,7 @@ impl Mesh {
         }
         for topic in added {
             let known = self.topics.own.contains(&topic);
-            if known || self.topics.count() < MAX_TOPICS {
+            if known || self.topics.count() < MAX_NODE_TOPICS {
                 changed |= self.topics.broker.insert(topic) && !known;
             }
         }

@@ -45,9 +45,12 @@ pub const MAX_MEMBERS: usize = 4096;
 /// Largest router table that is read, bytes after unpacking: [`MAX_MEMBERS`] with RSA-2048 keys take
 /// 4.7 MB.
 pub const MAX_TABLE_BYTES: usize = 8 * 1024 * 1024;
-/// Largest node status or topic list that is read, bytes after unpacking. Chosen: 1,024 front
-/// nodes take 150 KiB, 1,024 topics of a hundred characters as much.
+/// Largest node status that is read, bytes after unpacking. Chosen: 1,024 front nodes take 150 KiB.
 pub const MAX_STATUS_BYTES: usize = 512 * 1024;
+/// Largest topic list that is read, bytes after unpacking: our own nodes tell at most
+/// [`MAX_NODE_TOPIC_BYTES`](crate::amop::MAX_NODE_TOPIC_BYTES), which JSON makes six times as long at
+/// worst.
+pub const MAX_LIST_BYTES: usize = 4 * 1024 * 1024;
 /// Most front nodes of one member, all groups together. Chosen: FISCO's Pro gateways serve some.
 pub const MAX_FRONT_NODES: usize = 1024;
 /// Most messages of our own that wait for an acknowledgement or a reply. Chosen: with

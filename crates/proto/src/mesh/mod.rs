@@ -106,7 +106,7 @@ struct Own {
 /// The mesh of one node, as a machine.
 ///
 /// It bounds what it holds: members and routes by [`MeshConfig::max_members`], what each tells by
-/// [`MAX_STATUS_BYTES`], [`MAX_FRONT_NODES`] and 1,024 topics, its own messages by [`MAX_PENDING`]
+/// [`MAX_STATUS_BYTES`], [`MAX_FRONT_NODES`] and [`MAX_LIST_BYTES`] of topics, its own messages by [`MAX_PENDING`]
 /// and [`MAX_PENDING_BYTES`], what it remembers of others' by [`RECENT_PER_SOURCE`].
 #[derive(Debug)]
 pub struct Mesh {

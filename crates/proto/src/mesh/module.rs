@@ -6,17 +6,18 @@ use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use alloy_primitives::keccak256;
 use bytes::Bytes;
 use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 
 use super::{
-    AmopEvent, Broadcast, Delivery, Input, Limits, Mesh, MeshConfig, MeshCounters, MeshEvent,
-    MeshFault, MeshReport, MessageId, Multicast, Output, ReplyTo, RouteReport, SessionId, Settled,
-    Unicast,
+    Broadcast, Delivery, Input, Limits, Mesh, MeshConfig, MeshCounters, MeshEvent, MeshFault,
+    MeshReport, MessageId, Multicast, Output, ReplyTo, RouteReport, SessionId, Settled, Unicast,
 };
+use crate::amop::{self, AmopConfig, AmopCounters, AmopReport, Broker, QueueFull, SdkSink};
 use crate::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
 use crate::session::SendError;
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
 use chainmesh_wire::mesh::NodeType;
 
 /// Name of the module.
@@ -41,11 +42,6 @@ pub trait MeshSink: Send + Sync {
     /// A message of ours came to its end.
     fn settled(&self, settled: Settled);
 
-    /// Something for the broker of AMOP, if there is one.
-    fn amop(&self, event: AmopEvent) {
-        let _ = event;
-    }
-
     /// Something to be told.
     fn event(&self, event: MeshEvent);
 }
@@ -66,6 +62,7 @@ struct Shared {
 
 struct State {
     mesh: Mesh,
+    broker: Option<(Broker, Arc<dyn SdkSink>)>,
     peers: BTreeMap<SessionId, PeerContext>,
     /// The wake-up time that the driver knows of.
     told: Option<Instant>,
@@ -77,16 +74,39 @@ struct Effects {
     deliveries: Vec<Delivery>,
     settled: Vec<Settled>,
     events: Vec<MeshEvent>,
-    amop: Vec<AmopEvent>,
     closed: Vec<(SessionId, MeshFault, Option<PeerContext>)>,
     wake: bool,
 }
 
 impl MeshModule {
-    /// A mesh without sessions.
+    /// A mesh without sessions, and without a broker of AMOP: nobody answers on topics.
     #[must_use]
     pub fn new(config: MeshConfig, seed: [u8; 32], sink: Arc<dyn MeshSink>) -> Self {
-        let state = State { mesh: Mesh::new(config, seed), peers: BTreeMap::new(), told: None };
+        Self::build(config, seed, sink, None)
+    }
+
+    /// The same with a broker of AMOP for the SDKs of this node.
+    #[must_use]
+    pub fn with_broker(
+        config: MeshConfig,
+        seed: [u8; 32],
+        sink: Arc<dyn MeshSink>,
+        amop: AmopConfig,
+        sdks: Arc<dyn SdkSink>,
+    ) -> Self {
+        // Another one, of which neither tells the other.
+        let broker = Broker::new(amop, keccak256(seed).0);
+        Self::build(config, seed, sink, Some((broker, sdks)))
+    }
+
+    fn build(
+        config: MeshConfig,
+        seed: [u8; 32],
+        sink: Arc<dyn MeshSink>,
+        broker: Option<(Broker, Arc<dyn SdkSink>)>,
+    ) -> Self {
+        let (mesh, peers) = (Mesh::new(config, seed), BTreeMap::new());
+        let state = State { mesh, broker, peers, told: None };
         let next_session = AtomicU64::new(0);
         Self { shared: Arc::new(Shared { state: Mutex::new(state), sink, next_session }) }
     }
@@ -159,14 +179,41 @@ impl MeshModule {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let mut state = self.shared.lock();
-        state.told = state.mesh.poll_timeout();
+        state.told = state.next_timeout();
         state.told
     }
 
     /// Does what is due.
     pub fn handle_timeout(&self) {
         let now = self.shared.sink.now();
-        self.shared.run(|state| state.mesh.handle_timeout(now));
+        self.shared.run(|state| {
+            state.mesh.handle_timeout(now);
+            if let Some((broker, _)) = &mut state.broker {
+                broker.handle_timeout(now);
+            }
+        });
+    }
+
+    /// Something from an SDK's connection, for the broker; dropped if there is none.
+    pub fn amop(&self, input: amop::Input) {
+        let now = self.shared.sink.now();
+        self.shared.run(|state| {
+            if let Some((broker, _)) = &mut state.broker {
+                broker.handle(now, input);
+            }
+        });
+    }
+
+    /// The broker as it is; `None` without one.
+    #[must_use]
+    pub fn amop_snapshot(&self) -> Option<AmopReport> {
+        self.shared.lock().broker.as_ref().map(|(broker, _)| broker.snapshot())
+    }
+
+    /// The broker's counts since the start; `None` without one.
+    #[must_use]
+    pub fn amop_counters(&self) -> Option<AmopCounters> {
+        self.shared.lock().broker.as_ref().map(|(broker, _)| broker.counters())
     }
 
     /// The mesh as this node sees it.
@@ -237,9 +284,6 @@ impl Shared {
         for settled in effects.settled {
             self.sink.settled(settled);
         }
-        for event in effects.amop {
-            self.sink.amop(event);
-        }
         for event in effects.events {
             self.sink.event(event);
         }
@@ -265,7 +309,13 @@ impl Shared {
 impl State {
     fn carry_out(&mut self, now: Instant) -> Effects {
         let mut effects = Effects::default();
-        while let Some(output) = self.mesh.poll() {
+        loop {
+            let Some(output) = self.mesh.poll() else {
+                match self.carry_out_for_broker(now) {
+                    true => continue,
+                    false => break,
+                }
+            };
             match output {
                 Output::Transmit { session, class, head, payload, message } => {
                     let Some(peer) = self.peers.get(&session) else { continue };
@@ -282,11 +332,15 @@ impl State {
                 }
                 Output::Deliver(delivery) => effects.deliveries.push(delivery),
                 Output::Settled(settled) => effects.settled.push(settled),
-                Output::Amop(event) => effects.amop.push(event),
+                Output::Amop(event) => {
+                    if let Some((broker, _)) = &mut self.broker {
+                        broker.handle(now, amop::Input::Mesh(event));
+                    }
+                }
                 Output::Event(event) => effects.events.push(event),
             }
         }
-        let timeout = self.mesh.poll_timeout();
+        let timeout = self.next_timeout();
         effects.wake = match (timeout, self.told) {
             (Some(timeout), Some(told)) => timeout < told,
             (Some(_), None) => true,
@@ -296,6 +350,32 @@ impl State {
             self.told = timeout;
         }
         effects
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let broker = self.broker.as_ref().and_then(|(broker, _)| broker.poll_timeout());
+        earliest(self.mesh.poll_timeout(), broker)
+    }
+
+    /// Whether the broker wanted anything.
+    fn carry_out_for_broker(&mut self, now: Instant) -> bool {
+        let Some((broker, sdks)) = &mut self.broker else { return false };
+        let Some(output) = broker.poll() else { return false };
+        match output {
+            amop::Output::Mesh(send) => self.mesh.handle(now, Input::Amop(send)),
+            output => {
+                let push = match &output {
+                    amop::Output::Push { session, message, .. } => {
+                        Some((*session, message.seq.clone()))
+                    }
+                    _ => None,
+                };
+                if let (Err(QueueFull), Some((session, seq))) = (sdks.carry_out(output), push) {
+                    broker.handle(now, amop::Input::Refused { session, seq });
+                }
+            }
+        }
+        true
     }
 }
 

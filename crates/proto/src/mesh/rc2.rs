@@ -4,10 +4,10 @@
 use bytes::Bytes;
 use chainmesh_identity::PeerId;
 use chainmesh_identity::certificate::ShortId;
-use chainmesh_wire::amop::MAX_TOPICS;
+use chainmesh_wire::amop::MAX_NODE_TOPICS;
 use chainmesh_wire::mesh::rc2::{Rc2Packet, TopicMessage};
 
-use super::config::{MAX_STATUS_BYTES, RC2_PERIOD};
+use super::config::{MAX_LIST_BYTES, RC2_PERIOD};
 use super::{AmopEvent, Mesh, MeshEvent, MeshFault, Output, SessionId};
 use crate::module::PeerKind;
 use crate::session::Class;
@@ -65,7 +65,7 @@ impl Mesh {
             return Ok(());
         }
         packet.unpack()?;
-        let (what, size, limit) = ("topic list", packet.payload.len(), MAX_STATUS_BYTES);
+        let (what, size, limit) = ("topic list", packet.payload.len(), MAX_LIST_BYTES);
         if size > limit {
             return Err(MeshFault::TooLarge { what, size, limit });
         }
@@ -111,9 +111,9 @@ impl Mesh {
             self.counters.unknown_answer += 1;
             return Ok(());
         }
-        if topics.len() > MAX_TOPICS {
+        if topics.len() > MAX_NODE_TOPICS {
             let (what, size) = ("topics of a member", topics.len());
-            return Err(MeshFault::TooLarge { what, size, limit: MAX_TOPICS });
+            return Err(MeshFault::TooLarge { what, size, limit: MAX_NODE_TOPICS });
         }
         session.rc2.asked = None;
         session.rc2.seq = seq;

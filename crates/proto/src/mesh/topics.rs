@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use chainmesh_identity::certificate::ShortId;
-use chainmesh_wire::amop::{AmopKind, AmopMessage, AmopRequest, MAX_TOPICS, TopicList};
+use chainmesh_wire::amop::{AmopKind, AmopMessage, AmopRequest, MAX_NODE_TOPICS, TopicList};
 use chainmesh_wire::mesh::{ModuleId, Packet, PacketType};
 
-use super::config::MAX_STATUS_BYTES;
+use super::config::MAX_LIST_BYTES;
 use super::sessions::{From, unpack};
 use super::{AmopEvent, AmopWords, Cast, Delivery, Mesh, MeshEvent, MeshFault, Output};
 use crate::time::Instant;
@@ -40,9 +40,9 @@ impl Topics {
         self.own.union(&self.broker)
     }
 
-    /// How many these are.
+    /// How many these are at most.
     pub(super) fn count(&self) -> usize {
-        self.told_topics().count()
+        self.own.len() + self.broker.len()
     }
 
     /// Number and list of a member.
@@ -80,7 +80,7 @@ impl Mesh {
     pub(super) fn subscribe(&mut self, now: Instant, topic: String) {
         // A list that is longer than others read would be refused whole.
         let known = self.topics.broker.contains(&topic);
-        let room = known || self.topics.count() < MAX_TOPICS;
+        let room = known || self.topics.count() < MAX_NODE_TOPICS;
         if room && self.topics.own.insert(topic) && !known {
             self.topics_changed(now);
         }
@@ -124,7 +124,7 @@ impl Mesh {
             AmopKind::RequestTopic => self.topics_asked(from.node),
             AmopKind::ResponseTopic => {
                 packet.payload = message.data;
-                unpack(&mut packet, MAX_STATUS_BYTES)?;
+                unpack(&mut packet, MAX_LIST_BYTES)?;
                 self.topics_came(from.node, TopicList::from_json(&packet.payload)?);
             }
             AmopKind::ResponseOrBroadcast => self.multicast_came(now, from, message.data, size)?,

@@ -267,6 +267,22 @@ impl PeerManager {
         }
     }
 
+    /// A peer says where it listens. If it came in, and this node wanted a connection to whoever is
+    /// there, it has it: without this it would dial, and one of two live sessions would end.
+    pub(super) fn found_listening(&mut self, now: Instant, conn: ConnectionId, port: u16) {
+        let Some(connection) = self.connections.get(&conn) else { return };
+        let (Direction::Inbound, Some(id), Some(address)) =
+            (connection.direction, connection.id, connection.address)
+        else {
+            return;
+        };
+        let key = TargetKey::Address(Host::Ip(address.ip()), port);
+        if let Some(target) = self.targets.get_mut(&key) {
+            target.found = Some(id);
+            self.settle_targets(now, &id, conn);
+        }
+    }
+
     /// The targets behind which this peer is.
     pub(super) fn targets_of(&self, id: &PeerId) -> Vec<TargetKey> {
         let named = TargetKey::Id(*id);

@@ -149,6 +149,9 @@ pub enum Input {
         client: String,
         /// Its capabilities.
         capabilities: Vec<String>,
+        /// The port on which it says that it listens; 0 if it does not say. A peer that came in
+        /// from an address that is to be dialled there need not be dialled.
+        listen_port: u16,
     },
     /// Every module's handshake is done.
     Established {

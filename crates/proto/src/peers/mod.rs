@@ -141,10 +141,11 @@ impl PeerManager {
             Input::InboundConnection { conn, address } => self.inbound(now, conn, address),
             Input::Dialed { conn, result } => self.dialed(now, conn, result),
             Input::Authenticated { conn, id, kind } => self.authenticated(now, conn, id, kind),
-            Input::HelloReceived { conn, client, capabilities } => {
+            Input::HelloReceived { conn, client, capabilities, listen_port } => {
                 if let Some(connection) = self.connections.get_mut(&conn) {
                     connection.introduce(&client, &capabilities);
                 }
+                self.found_listening(now, conn, listen_port);
             }
             Input::Established { conn } => self.established(now, conn),
             Input::Alive { conn } => self.alive(conn),

@@ -157,6 +157,12 @@ impl Link {
         self.queued.load(Relaxed)
     }
 
+    /// Whether others are held up: senders wait for room, or so much is being answered that
+    /// nothing more is read.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_paused() || self.queued() > MAX_QUEUED / 2 || !self.lock().waiting.is_empty()
+    }
+
     /// Whether so much is being answered elsewhere that no more is to be read.
     pub(super) fn is_paused(&self) -> bool {
         self.holds.load(Relaxed) >= MAX_HOLDS

@@ -231,14 +231,13 @@ fn crashes_and_returns_do_not_touch_the_sessions_of_others() -> Result<(), Broke
 }
 
 /// A link comes and goes. The ends of a ring have another way, which is used meanwhile; nothing runs
-/// in circles, nothing comes twice, and what was known of the members stays known.
+/// in circles, and nothing comes twice.
 #[test]
 fn a_link_that_flaps_is_passed_by() -> Result<(), Broken> {
     let topology = Topology::ring(8);
     let mut world = mesh_world(9, CLEAR, &topology);
     converge(&mut world, &topology, seconds(2))?;
     world.run_for(seconds(2))?;
-    let lost: Vec<_> = world.nodes().map(|node| world.mesh_record(node).lost).collect();
     let (a, b) = (NodeIndex(0), NodeIndex(1));
     let without = topology.without(|x, y| (x, y) == (0, 1));
     let mut ids: Vec<MessageId> = Vec::new();
@@ -248,7 +247,7 @@ fn a_link_that_flaps_is_passed_by() -> Result<(), Broken> {
         let reason = chainmesh_wire::devp2p::DisconnectReason::Requested;
         let id = world.id(b);
         world.tell(a, Input::Disconnect { id, reason });
-        let took = converge(&mut world, &without, seconds(5))?;
+        let took = converge(&mut world, &without, seconds(2))?;
         println!("flap {flap}: passed by after {took:?}");
         ids.extend(world.unicast(a, b, format!("down {flap}").as_bytes(), REPLY));
         world.run_for(seconds(1))?;
@@ -263,8 +262,6 @@ fn a_link_that_flaps_is_passed_by() -> Result<(), Broken> {
     }
     assert_eq!(world.mesh_record(b).deliveries.len(), 12);
     assert_once(&world);
-    let now: Vec<_> = world.nodes().map(|node| world.mesh_record(node).lost).collect();
-    println!("members lost and found in between: {lost:?} {now:?}");
     Ok(())
 }
 

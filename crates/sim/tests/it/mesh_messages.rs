@@ -156,7 +156,7 @@ fn multicast_by_each(
 fn a_multicast_reaches_each_follower_once_and_nobody_else() -> Result<(), Broken> {
     let topology = Topology::circles(40, 2, 6);
     let part = |member: usize| MeshNode {
-        topics: if member % 3 == 0 { vec!["blocks".to_owned()] } else { Vec::new() },
+        topics: if member.is_multiple_of(3) { vec!["blocks".to_owned()] } else { Vec::new() },
         ..MeshNode::default()
     };
     let mut world = mesh_world_with(6, CLEAR, &topology, part);
@@ -197,7 +197,7 @@ fn all_know(world: &World, expected: impl Fn(usize) -> (NodeType, u64)) -> bool 
 }
 
 fn role(member: usize) -> NodeType {
-    if member % 4 == 0 { NodeType::OBSERVER } else { NodeType::CONSENSUS }
+    if member.is_multiple_of(4) { NodeType::OBSERVER } else { NodeType::CONSENSUS }
 }
 
 /// Statuses are announced once a second, so that all know a change a second and the ways there and

@@ -53,13 +53,7 @@ fn a_ring_of_thirty_reaches_nine_links_each_way() -> Result<(), Broken> {
 }
 
 #[test]
-fn a_hundred_members_with_six_links_each() -> Result<(), Broken> {
-    starts("100 members, 6 links each", &Topology::circles(100, 3, 1), 20)
-}
-
-#[test]
-#[ignore = "takes minutes: see the first lines of this file"]
-fn a_hundred_members_with_six_links_each_are_cut_in_two() -> Result<(), Broken> {
+fn a_hundred_members_with_six_links_each_are_cut_in_two_and_whole_again() -> Result<(), Broken> {
     is_cut_and_heals("100 members, 6 links each", &Topology::circles(100, 3, 2), 20)
 }
 

@@ -100,18 +100,18 @@ pub(super) fn read<T: DeserializeOwned>(what: &'static str, body: &[u8]) -> Resu
     })
 }
 
-/// A list of topics as it comes: no more than [`MAX_TOPICS`] are kept, the others are counted.
+/// A list of topics as it comes: no more than `MOST` are kept, the others are counted.
 #[derive(Debug, Default)]
-pub(super) struct Topics {
+pub(super) struct Topics<const MOST: usize = MAX_TOPICS> {
     kept: Vec<String>,
     count: usize,
 }
 
-impl Topics {
+impl<const MOST: usize> Topics<MOST> {
     /// The list, if it is within the limits; `most` bytes for each topic.
     pub(super) fn checked(self, most: usize) -> Result<Vec<String>, AmopError> {
-        if self.count > MAX_TOPICS {
-            let (count, limit) = (self.count, MAX_TOPICS);
+        if self.count > MOST {
+            let (count, limit) = (self.count, MOST);
             return Err(AmopError::TooMany { what: "topics", count, limit });
         }
         match self.kept.iter().map(String::len).max() {
@@ -123,19 +123,19 @@ impl Topics {
     }
 }
 
-impl<'de> Deserialize<'de> for Topics {
+impl<'de, const MOST: usize> Deserialize<'de> for Topics<MOST> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = Topics;
+        struct List<const MOST: usize>;
+        impl<'de, const MOST: usize> Visitor<'de> for List<MOST> {
+            type Value = Topics<MOST>;
 
             fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
                 out.write_str("a list of topics")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Topics, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Topics<MOST>, A::Error> {
                 let mut topics = Topics::default();
-                while topics.count < MAX_TOPICS {
+                while topics.count < MOST {
                     let Some(topic) = list.next_element()? else { return Ok(topics) };
                     topics.kept.push(topic);
                     topics.count += 1;
@@ -150,10 +150,14 @@ impl<'de> Deserialize<'de> for Topics {
     }
 }
 
-/// A list that may be sent, of topics of at most `most` bytes.
-pub(super) fn sendable(topics: &[String], most: usize) -> Result<&[String], EncodeError> {
-    if topics.len() > MAX_TOPICS {
-        let (count, limit) = (topics.len(), MAX_TOPICS);
+/// A list that may be sent, of at most `limit` topics of at most `most` bytes.
+pub(super) fn sendable(
+    topics: &[String],
+    limit: usize,
+    most: usize,
+) -> Result<&[String], EncodeError> {
+    if topics.len() > limit {
+        let count = topics.len();
         return Err(EncodeError::TooMany { what: "topics", count, limit });
     }
     match topics.iter().map(String::len).max() {

@@ -30,7 +30,10 @@ pub use request::{AmopRequest, REQUEST_HEADER};
 pub use subscription::Subscription;
 pub use topics::TopicList;
 
-/// Most topics in a list that is read or written; FISCO has no limit.
+/// Most topics of one SDK in a list that is read or written; FISCO has no limit.
 pub const MAX_TOPICS: usize = 1_024;
+/// Most topics of a node, all its SDKs together, in a list that is read or written; FISCO has no
+/// limit. The same in 2.x.
+pub const MAX_NODE_TOPICS: usize = crate::mesh::rc2::MAX_TOPICS;
 /// Longest topic, bytes: what the two bytes of its length in 3.x can say.
 pub const MAX_TOPIC: usize = 65_535;

@@ -5,11 +5,11 @@ use serde::Deserialize;
 
 use super::channel::MAX_CHANNEL_TOPIC;
 use super::json::{self, Topics, Writer};
-use super::{AmopError, MAX_TOPIC};
+use super::{AmopError, MAX_TOPIC, MAX_TOPICS};
 use crate::mesh::EncodeError;
 
 /// All topics that an SDK follows, in the order sent; any text: escape it before it is shown. At most
-/// [`MAX_TOPICS`](super::MAX_TOPICS); in 2.x of at most [`MAX_CHANNEL_TOPIC`] bytes (a longer one
+/// [`MAX_TOPICS`]; in 2.x of at most [`MAX_CHANNEL_TOPIC`] bytes (a longer one
 /// could never be used), in 3.x of at most [`MAX_TOPIC`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Subscription(pub Vec<String>);
@@ -26,7 +26,7 @@ impl Subscription {
     /// # Errors
     /// When there are more topics, or longer ones, than allowed.
     pub fn to_array(&self) -> Result<Bytes, EncodeError> {
-        let topics = json::sendable(&self.0, MAX_CHANNEL_TOPIC)?;
+        let topics = json::sendable(&self.0, MAX_TOPICS, MAX_CHANNEL_TOPIC)?;
         Ok(Writer::default().strings(topics).finish())
     }
 
@@ -34,7 +34,7 @@ impl Subscription {
     ///
     /// # Errors
     /// When it is no JSON array of strings, or beyond the limits. No more than
-    /// [`MAX_TOPICS`](super::MAX_TOPICS) topics are ever in memory.
+    /// [`MAX_TOPICS`] topics are ever in memory.
     pub fn from_array(body: &[u8]) -> Result<Self, AmopError> {
         let topics: Topics = json::read("topic list", body)?;
         topics.checked(MAX_CHANNEL_TOPIC).map(Self)
@@ -45,7 +45,7 @@ impl Subscription {
     /// # Errors
     /// As [`to_array`](Self::to_array).
     pub fn to_json(&self) -> Result<Bytes, EncodeError> {
-        let topics = json::sendable(&self.0, MAX_TOPIC)?;
+        let topics = json::sendable(&self.0, MAX_TOPICS, MAX_TOPIC)?;
         Ok(Writer::default().raw("{\"topics\":").strings(topics).raw("}").finish_line())
     }
 

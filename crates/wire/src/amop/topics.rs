@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::json::{self, Topics, Writer};
-use super::{AmopError, MAX_TOPIC};
+use super::{AmopError, MAX_NODE_TOPICS, MAX_TOPIC};
 use crate::mesh::EncodeError;
 
 /// All topics of a node, with the number of the list: data of
@@ -12,7 +12,7 @@ use crate::mesh::EncodeError;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TopicList {
     /// The topics, in the order sent (FISCO sorts them). Any text: escape it before it is shown. At
-    /// most [`MAX_TOPICS`](super::MAX_TOPICS) of at most [`MAX_TOPIC`] bytes.
+    /// most [`MAX_NODE_TOPICS`] of at most [`MAX_TOPIC`] bytes.
     pub topics: Vec<String>,
     /// Number of the list: another whenever the list is another. A node begins at 1.
     pub seq: u32,
@@ -21,7 +21,7 @@ pub struct TopicList {
 #[derive(Deserialize)]
 struct Json {
     #[serde(rename = "topicItems", default)]
-    topics: Option<Topics>,
+    topics: Option<Topics<MAX_NODE_TOPICS>>,
     #[serde(rename = "topicSeq")]
     seq: u32,
 }
@@ -33,7 +33,7 @@ impl TopicList {
     /// When there are more topics, or longer ones, than a list may have.
     pub fn to_json(&self) -> Result<Bytes, EncodeError> {
         let writer = Writer::default().raw("{\"topicItems\":");
-        let writer = writer.strings(json::sendable(&self.topics, MAX_TOPIC)?);
+        let writer = writer.strings(json::sendable(&self.topics, MAX_NODE_TOPICS, MAX_TOPIC)?);
         Ok(writer.raw(",\"topicSeq\":").number(self.seq).raw("}").finish_line())
     }
 
@@ -41,7 +41,7 @@ impl TopicList {
     ///
     /// # Errors
     /// When it is not that JSON, or beyond the limits. No more than
-    /// [`MAX_TOPICS`](super::MAX_TOPICS) topics are ever in memory.
+    /// [`MAX_NODE_TOPICS`] topics are ever in memory.
     pub fn from_json(body: &[u8]) -> Result<Self, AmopError> {
         let json: Json = json::read_object("topic list", body)?;
         let topics = json.topics.unwrap_or_default().checked(MAX_TOPIC)?;

@@ -61,7 +61,7 @@ fn impossible_lengths_end_the_connection() {
 fn an_answer_without_a_topic_is_an_error_of_the_subscriber() {
     let mut net = Network::new(1);
     let (publisher, subscriber) = (net.channel(0, "publisher"), net.channel(0, "subscriber"));
-    net.clients[subscriber].habit = super::network::Habit::Silent;
+    net.clients[subscriber].habit = super::sdk::Habit::Silent;
     net.subscribe(subscriber, &["t"]);
     let seq = net.publish(publisher, "t", "x");
     net.run_for(millis(10));

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use chainmesh_wire::amop::channel::{FrameType, Seq};
 
-use super::network::{Habit, Network, millis, seconds};
+use super::network::{Network, millis, seconds};
+use super::sdk::Habit;
 use crate::amop::channel::CHANNEL_IDLE;
 use crate::amop::{MAX_CALLS, SdkFault, SdkKind};
 

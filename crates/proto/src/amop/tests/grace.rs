@@ -2,7 +2,8 @@
 
 use crate::amop::{GRACE, SLOW_TIMEOUT, SdkFault, SdkKind};
 
-use super::network::{Habit, Network, millis, seconds};
+use super::network::{Network, millis, seconds};
+use super::sdk::Habit;
 
 #[test]
 fn a_subscriber_that_comes_back_has_its_topics_before_it_says_so() {

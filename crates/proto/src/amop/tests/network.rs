@@ -5,17 +5,17 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
-use chainmesh_identity::certificate::{CertificateIdentity, ShortId};
+use chainmesh_identity::certificate::CertificateIdentity;
 use chainmesh_identity::{NodeKey, PeerId};
-use chainmesh_wire::amop::channel::{Frame, FrameType, ResultCode, Seq, TopicBody};
-use chainmesh_wire::amop::ws::{WsMessage, WsType};
-use chainmesh_wire::amop::{AmopKind, AmopMessage, AmopRequest, Subscription};
+use chainmesh_wire::amop::channel::Frame;
+use chainmesh_wire::amop::ws::WsMessage;
+use chainmesh_wire::amop::{AmopKind, AmopMessage};
 use chainmesh_wire::mesh::rc2::Rc2Packet;
 use chainmesh_wire::mesh::{Packet, PacketType};
 
+use super::sdk::{Client, Habit};
 use crate::amop::{
-    self, AmopCast, AmopConfig, AmopNotice, AmopReport, Broker, SdkFault, SdkKind, SdkSession,
-    channel, ws,
+    self, AmopConfig, AmopNotice, AmopReport, Broker, SdkFault, SdkKind, SdkSession, channel, ws,
 };
 use crate::mesh::{self, Mesh, MeshConfig, SessionId};
 use crate::module::PeerKind;
@@ -43,51 +43,18 @@ pub(super) struct Node {
     pub(super) id: PeerId,
     pub(super) notices: Vec<AmopNotice>,
     pub(super) rpc: Vec<Bytes>,
-    faces: BTreeMap<SdkSession, Face>,
+    pub(super) faces: BTreeMap<SdkSession, Face>,
     identity: CertificateIdentity,
 }
 
 /// The node's end of a connection.
-enum Face {
+pub(super) enum Face {
     Channel(channel::Channel, BytesMut),
     Ws(ws::Ws),
 }
 
-/// What an SDK does with a unicast.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Habit {
-    /// Answers `echo:` and what came.
-    Echo,
-    /// Says nothing.
-    Silent,
-    /// Answers with this code.
-    Refuse(i32),
-}
-
-/// An SDK.
-pub(super) struct Client {
-    pub(super) node: usize,
-    pub(super) session: SdkSession,
-    pub(super) kind: SdkKind,
-    pub(super) habit: Habit,
-    pub(super) alive: bool,
-    /// Why its node ended the connection.
-    pub(super) fault: Option<SdkFault>,
-    /// Messages that it was given: how, the seq and the data.
-    pub(super) got: Vec<(AmopCast, Bytes, Bytes)>,
-    /// Answers to what it published: seq, code and body.
-    pub(super) answers: Vec<(Bytes, i32, Bytes)>,
-    /// All frames and messages that came to it.
-    pub(super) frames: Vec<Frame>,
-    pub(super) messages: Vec<WsMessage>,
-    pub(super) pings: usize,
-    /// Whether its queue at the node takes no pushes.
-    pub(super) full: bool,
-    seqs: u64,
-}
-
 /// Something on the way.
-enum Flight {
+pub(super) enum Flight {
     Packet { to: usize, session: SessionId, frame: Bytes },
     ToNode { client: usize, bytes: Bytes },
     ToClient { client: usize, bytes: Bytes },
@@ -97,7 +64,6 @@ enum Flight {
 pub(super) struct Puppet {
     node: usize,
     session: SessionId,
-    pub(super) id: PeerId,
     /// What came to it.
     pub(super) frames: Vec<Bytes>,
 }
@@ -109,7 +75,7 @@ pub(super) struct Network {
     pub(super) puppets: Vec<Puppet>,
     ends: BTreeMap<(usize, SessionId), (usize, SessionId)>,
     links: BTreeMap<(usize, usize), (SessionId, SessionId)>,
-    flights: BTreeMap<(Instant, u64), Flight>,
+    pub(super) flights: BTreeMap<(Instant, u64), Flight>,
     counter: u64,
     /// What was sent, as `from>to what`, while it is wanted.
     pub(super) tap: Option<Vec<String>>,
@@ -171,7 +137,7 @@ impl Network {
         network
     }
 
-    fn count(&mut self) -> u64 {
+    pub(super) fn count(&mut self) -> u64 {
         self.counter += 1;
         self.counter
     }
@@ -203,8 +169,7 @@ impl Network {
     /// A neighbour that the test plays.
     pub(super) fn puppet(&mut self, node: usize, number: u8, kind: PeerKind) -> usize {
         let (session, peer) = (SessionId(self.count()), identity(number));
-        let id = peer.name();
-        self.puppets.push(Puppet { node, session, id, frames: Vec::new() });
+        self.puppets.push(Puppet { node, session, frames: Vec::new() });
         self.mesh(node, mesh::Input::Opened { session, peer, kind });
         self.puppets.len() - 1
     }
@@ -245,203 +210,6 @@ impl Network {
         self.nodes[node].broker.snapshot()
     }
 
-    pub(super) fn short(&self, node: usize) -> ShortId {
-        self.nodes[node].identity.short()
-    }
-
-    /// An SDK of 2.x that answers with an echo. It has said its versions.
-    pub(super) fn channel(&mut self, node: usize, name: &'static str) -> usize {
-        let client = self.connect(node, SdkKind::Channel, name);
-        let hello = r#"{"maximumSupport":3,"minimumSupport":1,"clientType":"test"}"#;
-        self.send_frame(client, FrameType::Handshake, hello.into());
-        self.run_for(millis(5));
-        client
-    }
-
-    /// An SDK of 3.x that answers with an echo, after its handshake.
-    pub(super) fn ws(&mut self, node: usize, name: &'static str) -> usize {
-        let client = self.connect(node, SdkKind::WebSocket, name);
-        let hello = r#"{"maxVersion":2,"minVersion":0,"moduleID":2}"#;
-        self.send_message(client, WsType::Handshake, hello.into());
-        self.run_for(millis(5));
-        client
-    }
-
-    /// An SDK of either kind.
-    pub(super) fn sdk(&mut self, node: usize, kind: SdkKind, name: &'static str) -> usize {
-        match kind {
-            SdkKind::Channel => self.channel(node, name),
-            SdkKind::WebSocket => self.ws(node, name),
-        }
-    }
-
-    /// A connection on which nothing was said yet.
-    pub(super) fn connect(&mut self, node: usize, kind: SdkKind, name: &'static str) -> usize {
-        let session = SdkSession(self.count());
-        let identity = Bytes::from_static(name.as_bytes());
-        let face = match kind {
-            SdkKind::Channel => {
-                let config = channel::ChannelConfig::new(session, identity);
-                Face::Channel(channel::Channel::new(config, self.now), BytesMut::new())
-            }
-            SdkKind::WebSocket => {
-                let config = ws::WsConfig { session, identity, heights: Vec::new() };
-                Face::Ws(ws::Ws::new(config, self.now))
-            }
-        };
-        self.nodes[node].faces.insert(session, face);
-        self.clients.push(Client {
-            node,
-            session,
-            kind,
-            habit: Habit::Echo,
-            alive: true,
-            fault: None,
-            got: Vec::new(),
-            answers: Vec::new(),
-            frames: Vec::new(),
-            messages: Vec::new(),
-            pings: 0,
-            full: false,
-            seqs: 0,
-        });
-        self.clients.len() - 1
-    }
-
-    /// The connection is gone; what is on the way is lost.
-    pub(super) fn disconnect(&mut self, client: usize) {
-        let Client { node, session, .. } = self.clients[client];
-        self.clients[client].alive = false;
-        self.nodes[node].faces.remove(&session);
-        self.flights.retain(|_, flight| match flight {
-            Flight::ToClient { client: of, .. } | Flight::ToNode { client: of, .. } => {
-                *of != client
-            }
-            Flight::Packet { .. } => true,
-        });
-        self.broker(node, amop::Input::Closed { session });
-    }
-
-    fn new_seq(&mut self, client: usize) -> Bytes {
-        self.clients[client].seqs += 1;
-        format!("{client:08x}{:024x}", self.clients[client].seqs).into()
-    }
-
-    pub(super) fn send_frame(
-        &mut self,
-        client: usize,
-        frame_type: FrameType,
-        body: Bytes,
-    ) -> Bytes {
-        let seq = self.new_seq(client);
-        self.send_frame_as(client, frame_type, &seq, 0, body);
-        seq
-    }
-
-    pub(super) fn send_frame_as(
-        &mut self,
-        client: usize,
-        frame_type: FrameType,
-        seq: &Bytes,
-        result: i32,
-        body: Bytes,
-    ) {
-        let seq = Seq(seq.as_ref().try_into().unwrap());
-        let frame = Frame { frame_type, seq, result: ResultCode(result), data: body };
-        let mut bytes = BytesMut::new();
-        frame.encode(&mut bytes).unwrap();
-        self.send_raw(client, bytes.freeze());
-    }
-
-    pub(super) fn send_message(&mut self, client: usize, kind: WsType, payload: Bytes) -> Bytes {
-        let seq = self.new_seq(client);
-        self.send_message_as(client, WsMessage::new(kind, seq.clone(), payload));
-        seq
-    }
-
-    pub(super) fn send_message_as(&mut self, client: usize, message: WsMessage) {
-        let mut bytes = BytesMut::new();
-        message.encode(&mut bytes).unwrap();
-        self.send_raw(client, bytes.freeze());
-    }
-
-    /// Anything at all, in one piece.
-    pub(super) fn send_raw(&mut self, client: usize, bytes: Bytes) {
-        let Client { node, kind, .. } = self.clients[client];
-        self.note(format!("sdk{client}>node{node} {}", label(kind, &bytes)));
-        self.fly(Flight::ToNode { client, bytes });
-    }
-
-    pub(super) fn subscribe(&mut self, client: usize, topics: &[&str]) {
-        let list = Subscription(topics.iter().map(|topic| (*topic).to_owned()).collect());
-        match self.clients[client].kind {
-            SdkKind::Channel => {
-                self.send_frame(client, FrameType::SubscribeTopics, list.to_array().unwrap());
-            }
-            SdkKind::WebSocket => {
-                self.send_message(client, WsType::AmopSubTopic, list.to_json().unwrap());
-            }
-        }
-    }
-
-    pub(super) fn publish(&mut self, client: usize, topic: &str, data: &str) -> Bytes {
-        self.cast(client, AmopCast::Unicast, topic, data)
-    }
-
-    pub(super) fn multicast(&mut self, client: usize, topic: &str, data: &str) -> Bytes {
-        self.cast(client, AmopCast::Multicast, topic, data)
-    }
-
-    fn cast(&mut self, client: usize, cast: AmopCast, topic: &str, data: &str) -> Bytes {
-        let (topic, data) = (topic.to_owned(), Bytes::from(data.to_owned()));
-        match self.clients[client].kind {
-            SdkKind::Channel => {
-                let kind = match cast {
-                    AmopCast::Unicast => FrameType::AmopRequest,
-                    AmopCast::Multicast => FrameType::AmopMulticast,
-                };
-                self.send_frame(client, kind, TopicBody::new(topic, data).encode().unwrap())
-            }
-            SdkKind::WebSocket => {
-                let kind = match cast {
-                    AmopCast::Unicast => WsType::AmopRequest,
-                    AmopCast::Multicast => WsType::AmopBroadcast,
-                };
-                self.send_message(client, kind, AmopRequest::new(topic, data).encode().unwrap())
-            }
-        }
-    }
-
-    /// The end of what a client published: the answer's data, or the code.
-    pub(super) fn result(&self, client: usize, seq: &Bytes) -> Option<Result<Bytes, i32>> {
-        let mut answers = self.clients[client].answers.iter().filter(|(of, ..)| of == seq);
-        let (_, code, body) = answers.next()?;
-        assert!(answers.next().is_none(), "{seq:?} was answered twice");
-        Some(match (code, self.clients[client].kind) {
-            (0, SdkKind::Channel) => Ok(TopicBody::decode(body.clone()).unwrap().data),
-            (0, SdkKind::WebSocket) => Ok(body.clone()),
-            (code, _) => Err(*code),
-        })
-    }
-
-    /// Data of what a client was given, in order.
-    pub(super) fn got(&self, client: usize) -> Vec<&str> {
-        let got = self.clients[client].got.iter();
-        got.map(|(_, _, data)| core::str::from_utf8(data).unwrap()).collect()
-    }
-
-    /// Runs until a publish has its answer.
-    pub(super) fn await_result(&mut self, client: usize, seq: &Bytes) -> Result<Bytes, i32> {
-        let end = self.now + seconds(300);
-        while self.now < end {
-            if let Some(result) = self.result(client, seq) {
-                return result;
-            }
-            self.run_for(millis(1));
-        }
-        panic!("no answer to {seq:?}");
-    }
-
     /// What waits anywhere: nothing, when all is over.
     pub(super) fn assert_nothing_waits(&self) {
         for (number, node) in self.nodes.iter().enumerate() {
@@ -465,22 +233,13 @@ impl Network {
         before - self.flights.len()
     }
 
-    /// All SDKs of 2.x beat.
-    pub(super) fn keep_alive(&mut self) {
-        for client in 0..self.clients.len() {
-            if self.clients[client].alive && self.clients[client].kind == SdkKind::Channel {
-                self.send_frame(client, FrameType::Heartbeat, Bytes::new());
-            }
-        }
-    }
-
-    fn note(&mut self, line: String) {
+    pub(super) fn note(&mut self, line: String) {
         if let Some(tap) = &mut self.tap {
             tap.push(line);
         }
     }
 
-    fn fly(&mut self, flight: Flight) {
+    pub(super) fn fly(&mut self, flight: Flight) {
         let counter = self.count();
         self.flights.insert((self.now + LATENCY, counter), flight);
     }
@@ -601,18 +360,18 @@ impl Network {
             amop::Output::Notice(notice) => self.nodes[number].notices.push(notice),
             amop::Output::Close { session, fault } => self.ended(number, session, fault),
             amop::Output::Push { session, cast, message } => {
-                self.to_face(number, session, channel::Input::Push(cast, message));
+                self.tell_face(number, session, channel::Input::Push(cast, message));
             }
             amop::Output::Done { session, cast, message, result } => {
-                self.to_face(number, session, channel::Input::Done(cast, message, result));
+                self.tell_face(number, session, channel::Input::Done(cast, message, result));
             }
             amop::Output::Verify { session, seq, question } => {
-                self.to_face(number, session, channel::Input::Verify(seq, question));
+                self.tell_face(number, session, channel::Input::Verify(seq, question));
             }
         }
     }
 
-    fn to_face(&mut self, number: usize, session: SdkSession, input: channel::Input) {
+    fn tell_face(&mut self, number: usize, session: SdkSession, input: channel::Input) {
         let now = self.now;
         match (self.nodes[number].faces.get_mut(&session), input) {
             (Some(Face::Channel(face, _)), input) => face.handle(now, input),
@@ -703,76 +462,6 @@ impl Network {
         self.note(format!("node{number}>sdk{client} {}", label(kind, &bytes)));
         self.fly(Flight::ToClient { client, bytes });
     }
-
-    fn client_gets(&mut self, client: usize, bytes: Bytes) {
-        match self.clients[client].kind {
-            SdkKind::Channel => {
-                let frame = Frame::decode(bytes).unwrap();
-                self.clients[client].frames.push(frame.clone());
-                self.channel_gets(client, &frame);
-            }
-            SdkKind::WebSocket => {
-                let message = WsMessage::decode(bytes).unwrap();
-                self.clients[client].messages.push(message.clone());
-                self.ws_gets(client, message);
-            }
-        }
-    }
-
-    fn channel_gets(&mut self, client: usize, frame: &Frame) {
-        let seq = Bytes::copy_from_slice(&frame.seq.0);
-        let cast = match frame.frame_type {
-            FrameType::AmopRequest => AmopCast::Unicast,
-            FrameType::AmopMulticast => AmopCast::Multicast,
-            FrameType::AmopResponse => {
-                return self.clients[client].answers.push((
-                    seq,
-                    frame.result.0,
-                    frame.data.clone(),
-                ));
-            }
-            _ => return,
-        };
-        let TopicBody { topic, data } = TopicBody::decode(frame.data.clone()).unwrap();
-        self.clients[client].got.push((cast, seq.clone(), data.clone()));
-        let kind = FrameType::AmopResponse;
-        match self.clients[client].habit {
-            Habit::Echo if cast == AmopCast::Unicast => {
-                let body = TopicBody::new(topic, echo(&data)).encode().unwrap();
-                self.send_frame_as(client, kind, &seq, 0, body);
-            }
-            Habit::Refuse(code) if cast == AmopCast::Unicast => {
-                self.send_frame_as(client, kind, &seq, code, Bytes::new());
-            }
-            _ => {}
-        }
-    }
-
-    fn ws_gets(&mut self, client: usize, message: WsMessage) {
-        let cast = match message.kind {
-            WsType::AmopRequest => AmopCast::Unicast,
-            WsType::AmopBroadcast => AmopCast::Multicast,
-            WsType::AmopResponse | WsType::Untyped => {
-                let code = message.status.0.into();
-                return self.clients[client].answers.push((message.seq, code, message.payload));
-            }
-            _ => return,
-        };
-        let request = AmopRequest::decode(message.payload.clone()).unwrap();
-        self.clients[client].got.push((cast, message.seq.clone(), request.data.clone()));
-        match self.clients[client].habit {
-            Habit::Echo if cast == AmopCast::Unicast => {
-                let answer = message.answer(WsType::AmopResponse, echo(&request.data));
-                self.send_message_as(client, answer);
-            }
-            Habit::Refuse(code) if cast == AmopCast::Unicast => {
-                let mut answer = message.answer(WsType::AmopResponse, Bytes::new());
-                answer.status.0 = i16::try_from(code).unwrap();
-                self.send_message_as(client, answer);
-            }
-            _ => {}
-        }
-    }
 }
 
 enum Output {
@@ -780,12 +469,8 @@ enum Output {
     Ws(ws::Output),
 }
 
-fn echo(data: &[u8]) -> Bytes {
-    [b"echo:", data].concat().into()
-}
-
 /// The type on the wire, as the documents write it.
-fn label(kind: SdkKind, bytes: &Bytes) -> String {
+pub(super) fn label(kind: SdkKind, bytes: &Bytes) -> String {
     match kind {
         SdkKind::Channel => match Frame::decode(bytes.clone()) {
             Ok(frame) => format!("0x{:x}", frame.frame_type.number()),

@@ -141,6 +141,29 @@ fn two_subscribers_at_the_publishers_own_node_are_judged_one_by_one() {
     assert_eq!((net.got(good).len(), net.got(bad).len()), (10, 0));
 }
 
+/// A node gives private messages to any of its sessions that follow the topic: who is refused there
+/// keeps them from the node.
+#[test]
+fn a_node_with_a_refused_subscriber_gets_nothing() {
+    let mut net = Network::full(2);
+    let publisher = publisher(&mut net, 0);
+    let (good, bad) = (net.channel(1, "good"), net.channel(1, "bad"));
+    follow(&mut net, good, 1);
+    judge_last(&mut net, publisher, true);
+    assert_eq!(publish(&mut net, publisher), Ok("echo:secret".into()));
+    follow(&mut net, bad, 2);
+    judge_last(&mut net, publisher, false);
+    assert_eq!(publish(&mut net, publisher), Err(100));
+    net.disconnect(bad);
+    net.run_for(seconds(1));
+    assert_eq!(publish(&mut net, publisher), Ok("echo:secret".into()));
+}
+
+fn judge_last(net: &mut Network, publisher: usize, good: bool) {
+    let question = questions(net, publisher).pop().unwrap().1;
+    judge(net, publisher, &question, good);
+}
+
 /// An SDK makes a new channel with each list of topics.
 #[test]
 fn a_new_channel_is_judged_again_and_the_grant_holds_meanwhile() {

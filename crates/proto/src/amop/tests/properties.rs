@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::network::{Habit, Network, millis, seconds};
+use super::network::{Network, millis, seconds};
+use super::sdk::Habit;
 use crate::amop::{GRACE, Input, SdkKind, UNICAST_TIMEOUT};
 
 #[derive(Debug, Clone)]

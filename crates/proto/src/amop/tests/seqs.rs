@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use chainmesh_wire::amop::channel::{FrameType, TopicBody};
 
-use super::network::{Habit, Network, millis, seconds};
+use super::network::{Network, millis, seconds};
+use super::sdk::Habit;
 
 fn body(data: &'static str) -> Bytes {
     TopicBody::new("t", data.into()).encode().unwrap()

@@ -9,7 +9,8 @@ use chainmesh_wire::mesh::{
     ErrorCode, Ext, Packet, PacketType, ProtocolInfo, Version, VersionRange,
 };
 
-use super::network::{Habit, Network, millis, seconds};
+use super::network::{Network, millis, seconds};
+use super::sdk::Habit;
 use crate::amop::{NODE_TIMEOUT, SdkKind};
 use crate::module::PeerKind;
 

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use chainmesh_wire::amop::ws::{WsMessage, WsType};
 
-use super::network::{Habit, Network, millis, seconds};
+use super::network::{Network, millis, seconds};
+use super::sdk::Habit;
 use crate::amop::ws::{WS_HANDSHAKE, WS_IDLE, WS_PING};
 use crate::amop::{SdkFault, SdkKind};
 

@@ -219,3 +219,26 @@ fn targets_that_cannot_be_dialled_are_refused_by_name() {
     bed.add(target(2), NodeKind::Boot);
     assert_eq!(refusal(bed.add(target(4), NodeKind::Dynamic)), None, "2 is not dynamic any more");
 }
+
+/// Two nodes that have each other's addresses, one of which was not up when the other dialled: its
+/// own dial, a second later, ended the session that stood by then.
+#[test]
+fn a_peer_that_came_in_from_an_address_that_is_wanted_is_not_dialled_there() {
+    for says_where in [true, false] {
+        let mut bed = Bed::new(50);
+        let wanted = DialTarget { id: None, ..target(1) };
+        let first = dialled(&bed.add(wanted, NodeKind::Static))[0];
+        bed.handle(Input::Dialed { conn: first, result: Err(DialError::Refused) });
+        let conn = bed.comes_in(1);
+        let listen_port = if says_where { target(1).port } else { 0 };
+        let (client, capabilities) = (String::new(), Vec::new());
+        bed.handle(Input::HelloReceived { conn, client, capabilities, listen_port });
+        let dials = dialled(&bed.pass(Duration::from_secs(30)));
+        assert_eq!(dials.is_empty(), says_where, "{dials:?}");
+        if says_where {
+            // When it is gone, it is dialled as every other.
+            bed.lost(conn);
+            assert!(!dialled(&bed.pass(Duration::from_secs(90))).is_empty());
+        }
+    }
+}

@@ -8,7 +8,7 @@ fn what_a_peer_says_of_itself_is_escaped_and_cut() {
     let conn = bed.comes_in(1);
     let client = format!("geth\u{1b}[31m\n{}", "x".repeat(100_000));
     let capabilities = vec!["eth/68".to_owned(); 1000];
-    bed.handle(Input::HelloReceived { conn, client, capabilities });
+    bed.handle(Input::HelloReceived { conn, client, capabilities, listen_port: 0 });
     let info = &bed.manager.snapshot().peers[0];
     assert!(info.client.starts_with("geth\\u{1b}[31m\\u{a}xxx"), "{}", info.client);
     assert_eq!(info.client.chars().count(), 64);

@@ -54,12 +54,17 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(45);
 /// On TLS sessions either side sends a heartbeat this often (FISCO: 5 s).
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
-/// On TLS sessions a peer from which nothing came for so long is gone (FISCO: 60 s).
-pub const TLS_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// A node of FISCO's from which nothing came for so long is gone: its own rule.
+pub const FISCO_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a Disconnect may take to leave before the connection is closed all the same.
 pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A peer that takes nothing of what is sent to it for so long is cut (geth: `frameWriteTimeout`).
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
+/// The same while so much waits for it that nothing more is taken: its own requests, or senders
+/// whose messages it holds up.
+pub const FULL_WRITE_TIMEOUT: Duration = Duration::from_secs(8);
+/// How often it is looked whether that is so.
+const FULL_CHECK: Duration = Duration::from_secs(1);
 /// How long the accepting side waits for the dialling side's Hello before it says its own. Every
 /// node that wants a session speaks at once; a probe (`devp2p rlpx ping`) waits to be told.
 pub const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(1);

@@ -13,8 +13,8 @@ use chainmesh_wire::devp2p::{
 };
 
 use super::{
-    CloseCause, HEARTBEAT_INTERVAL, IDLE_TIMEOUT, PING_INTERVAL, ProtocolFault, SharedModule,
-    TLS_IDLE_TIMEOUT,
+    CloseCause, FISCO_IDLE_TIMEOUT, HEARTBEAT_INTERVAL, IDLE_TIMEOUT, PING_INTERVAL, ProtocolFault,
+    SharedModule,
 };
 use crate::module::{PeerContext, PeerKind, TopicHandler};
 use crate::session::link::Outgoing;
@@ -33,9 +33,12 @@ pub(super) struct Pulse {
 }
 
 impl Pulse {
-    const fn of(session: &Session) -> Self {
+    fn of(session: &Session) -> Self {
         match session {
-            Session::Tls(_) => Self { interval: HEARTBEAT_INTERVAL, idle: TLS_IDLE_TIMEOUT },
+            Session::Tls(tls) if tls.kind() == PeerKind::Own => {
+                Self { interval: HEARTBEAT_INTERVAL, idle: IDLE_TIMEOUT }
+            }
+            Session::Tls(_) => Self { interval: HEARTBEAT_INTERVAL, idle: FISCO_IDLE_TIMEOUT },
             Session::Rlpx(_) | Session::Clear(_) => {
                 Self { interval: PING_INTERVAL, idle: IDLE_TIMEOUT }
             }

@@ -1,6 +1,6 @@
 //! When a connection is to be woken, and what has become of it by then.
 
-use super::{CloseCause, Connection, Stage, WRITE_TIMEOUT};
+use super::{CloseCause, Connection, FULL_CHECK, FULL_WRITE_TIMEOUT, Stage, WRITE_TIMEOUT};
 use crate::time::{Instant, earliest};
 
 impl Connection {
@@ -12,7 +12,7 @@ impl Connection {
                 let deadline = (!open.established).then_some(self.deadline);
                 // While reading is paused by us, silence is not the peer's fault.
                 let idle = (!self.orders.paused).then(|| self.last_received + open.pulse.idle);
-                let write = (self.unwritten > 0).then(|| self.written_at + WRITE_TIMEOUT);
+                let write = (self.unwritten > 0).then(|| self.next_look_at_writer());
                 earliest(earliest(deadline, idle), earliest(write, open.next_tick()))
             }
             Stage::Proving(..) if !self.greeted => Some(self.deadline.min(self.speak_at)),
@@ -22,8 +22,18 @@ impl Connection {
         }
     }
 
+    /// When it is to be looked at whether the peer takes what is sent to it.
+    fn next_look_at_writer(&self) -> Instant {
+        let first = self.written_at + FULL_WRITE_TIMEOUT;
+        if self.now < first {
+            return first;
+        }
+        (self.now + FULL_CHECK).min(self.written_at + WRITE_TIMEOUT)
+    }
+
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         match &mut self.stage {
             Stage::Open(open) => {
                 if !open.established && now >= self.deadline {
@@ -33,7 +43,8 @@ impl Connection {
                     let silent = open.pulse.idle;
                     return self.close(CloseCause::IdleTimeout(silent), now);
                 }
-                if self.unwritten > 0 && now >= self.written_at + WRITE_TIMEOUT {
+                let patience = if self.link.is_full() { FULL_WRITE_TIMEOUT } else { WRITE_TIMEOUT };
+                if self.unwritten > 0 && now >= self.written_at + patience {
                     return self.close(CloseCause::SlowReader, now);
                 }
                 open.tick(now, &mut self.pending);

@@ -4,7 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::channel::{self, MAX_CHANNEL_TOPIC};
-use super::super::{AmopError, JsonFault, MAX_TOPIC, MAX_TOPICS, Subscription, TopicList, ws};
+use super::super::{
+    AmopError, JsonFault, MAX_NODE_TOPICS, MAX_TOPIC, MAX_TOPICS, Subscription, TopicList, ws,
+};
 use crate::mesh::EncodeError;
 
 fn list(topics: &[&str], seq: u32) -> TopicList {
@@ -64,9 +66,9 @@ fn a_list_is_read_as_fisco_reads_it() {
 #[test]
 fn lists_at_the_limits_and_one_more() {
     let many = |count| TopicList { topics: vec!["t".into(); count], seq: 1 };
-    let json = many(MAX_TOPICS).to_json().expect("at the limit");
-    assert_eq!(TopicList::from_json(&json), Ok(many(MAX_TOPICS)));
-    let (count, limit) = (MAX_TOPICS + 1, MAX_TOPICS);
+    let json = many(MAX_NODE_TOPICS).to_json().expect("at the limit");
+    assert_eq!(TopicList::from_json(&json), Ok(many(MAX_NODE_TOPICS)));
+    let (count, limit) = (MAX_NODE_TOPICS + 1, MAX_NODE_TOPICS);
     let too_many = EncodeError::TooMany { what: "topics", count, limit };
     assert_eq!(many(count).to_json(), Err(too_many));
     let more =

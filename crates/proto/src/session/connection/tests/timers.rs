@@ -295,3 +295,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_reader_that_holds_up_others_is_cut_sooner_than_a_slow_one() {
+    for (queued, cut_after) in [(1, 20), (12, 9)] {
+        let (mut pair, recorders) = Pair::established(SessionKind::Tls);
+        let peer = recorders[DIALLER].context("test");
+        pair.sides[DIALLER].writable = false;
+        for _ in 0..queued {
+            peer.send(0, Bytes::from(vec![0; 1 << 20])).unwrap();
+        }
+        pair.run_for(Duration::from_secs(cut_after - 2));
+        assert_eq!(pair.sides[DIALLER].cause(), None, "{queued} MiB wait");
+        pair.run_for(Duration::from_secs(3));
+        assert!(pair.sides[DIALLER].cause().unwrap().contains("does not read"), "{queued} MiB");
+    }
+}

@@ -128,6 +128,16 @@ fn a_probe_of_a_node_of_fisco_is_answered_by_its_heartbeats() {
 }
 
 #[test]
+fn a_silent_node_of_fisco_is_gone_after_sixty_seconds() {
+    let mut foreign = Foreign::connect(Versions::Tls12);
+    for (after, cause) in [(59, None), (2, Some("nothing came from the peer for 60 s"))] {
+        foreign.now = foreign.now + Duration::from_secs(after);
+        let _: BytesMut = foreign.side.drive(foreign.now);
+        assert_eq!(foreign.side.cause().as_deref(), cause);
+    }
+}
+
+#[test]
 fn new_keys_in_the_middle_of_the_stream_are_followed_and_answered() {
     let mut foreign = Foreign::connect(Versions::Tls13);
     let peer = foreign.mesh.context(MESH);
