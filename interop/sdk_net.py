@@ -17,7 +17,7 @@ PORTS = {"java-2": "channel", "java-3": "websocket"}
 
 
 class SdkNode:
-    """`chainmesh run --consortium` with the SDK port of 2.x on a fixed port, to be found again after a restart."""
+    """`chainmesh run --consortium` with fixed ports for SDKs, to be found again after a restart."""
 
     def __init__(self, name, directory, certificates, sdk_certificates, neighbours):
         self.name, self.directory = name, directory
@@ -39,7 +39,8 @@ class SdkNode:
             command += ["--node", f"127.0.0.1:{neighbour.p2p}"]
         self.program = Program(command)
         self.program.__enter__()
-        self.program.wait(f"{self.name} listens for SDKs", lambda: self.program.ended() or all(map(accepts, self.ports.values())))
+        self.program.wait(f"{self.name} listens for SDKs",
+                          lambda: self.program.ended() or all(map(accepts, self.ports.values())))
         if self.program.ended():
             raise Failure(f"{self.name} ended with {self.program.process.returncode}: {self.tail()}")
 
