@@ -32,7 +32,8 @@ class SdkNode:
         return f"127.0.0.1:{self.ports[kind]}"
 
     def start(self):
-        command = [ChainmeshNode.program, "run", "--consortium", "--data-dir", self.directory / f"{self.name}-data",
+        data = self.directory / f"{self.name}-data"
+        command = [ChainmeshNode.program, "run", "--consortium", "--data-dir", data,
                    "--cert-dir", self.certificates, "--listen", "127.0.0.1", "--port", self.p2p,
                    "--config", self.configuration()]
         for neighbour in self.neighbours:
