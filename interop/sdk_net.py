@@ -62,7 +62,7 @@ class SdkNode:
             self.program.__exit__()
 
     def tail(self):
-        return "" if self.program is None else self.program.text()[-1500:]
+        return "" if self.program is None else self.program.text()[-900:]
 
 
 def free_port():
