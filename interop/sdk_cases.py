@@ -123,7 +123,7 @@ def killed(publisher, victim, survivor, topic):
     victim.kill()
     for i in range(20):
         expect_echo(publisher.publish(topic, f"after-{i}"), f"after-{i}".encode())
-        survivor.wait("message", "message", topic=topic, text=f"after-{i}", seconds=0)
+        survivor.wait("message", "message", topic=topic, text=f"after-{i}")
     return "20 messages, all answered by the one that is left"
 
 
