@@ -5,7 +5,9 @@ use chainmesh_wire::amop::channel::{
     self, Carried, Frame, FrameReader, FrameType, Heartbeat, TopicBody, TopicVerdict, VerifyTopic,
 };
 use chainmesh_wire::amop::ws::{self, MAX_WS_SEQ, WsMessage, WsType};
-use chainmesh_wire::amop::{AmopMessage, AmopRequest, MAX_NODE_TOPICS, MAX_TOPICS, Subscription, TopicList};
+use chainmesh_wire::amop::{
+    AmopMessage, AmopRequest, MAX_NODE_TOPICS, MAX_TOPICS, Subscription, TopicList,
+};
 use chainmesh_wire::mesh::rc2::Rc2Packet;
 
 /// The payload of a packet of type 7.

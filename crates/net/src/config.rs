@@ -12,6 +12,7 @@ use chainmesh_proto::peers::{
 };
 use chainmesh_proto::session::SessionKind;
 
+use crate::amop::AmopOptions;
 use crate::eth::EthChain;
 use crate::mesh::MeshOptions;
 
@@ -68,6 +69,8 @@ pub struct P2pConfig {
     pub chain: Option<EthChain>,
     /// The consortium mesh; without it, messages go to direct peers only, through modules.
     pub mesh: Option<MeshOptions>,
+    /// The broker of AMOP, for SDKs of applications; only with a mesh.
+    pub amop: Option<AmopOptions>,
     /// Application modules.
     pub modules: Vec<Module>,
     /// Events that an observer may be behind before it misses some.
@@ -97,6 +100,7 @@ impl P2pConfig {
             tls: None,
             chain: None,
             mesh: None,
+            amop: None,
             modules: Vec::new(),
             event_capacity: 1024,
         }

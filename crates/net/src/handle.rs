@@ -15,6 +15,7 @@ use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
+use crate::amop::AmopHandle;
 use crate::eth::EthService;
 use crate::event::{P2pEvent, SessionCommand};
 use crate::mesh::MeshHandle;
@@ -36,6 +37,7 @@ pub struct P2pHandle {
     pub(crate) listening: Option<SocketAddr>,
     pub(crate) eth: Option<Arc<EthService>>,
     pub(crate) mesh: Option<MeshHandle>,
+    pub(crate) amop: Option<AmopHandle>,
 }
 
 /// The node has ended.
@@ -134,6 +136,13 @@ impl P2pHandle {
         let (answer, answered) = oneshot::channel();
         self.order(Order::Peers(answer)).await?;
         answered.await.map_err(|_| NodeEnded)
+    }
+
+    /// The broker of AMOP; `None` if the node was started without
+    /// [`P2pConfig::amop`](crate::P2pConfig::amop) or without a mesh.
+    #[must_use]
+    pub fn amop(&self) -> Option<AmopHandle> {
+        self.amop.clone()
     }
 
     /// The consortium mesh; `None` if the node was started without

@@ -67,6 +67,7 @@
 //! connections. Neither decides anything by itself: that is `chainmesh_proto`, which knows neither
 //! sockets nor clocks.
 
+pub mod amop;
 mod clock;
 pub mod config;
 mod connection;
@@ -189,13 +190,15 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         }
         eth
     });
+    let mut amop = None;
     let mesh = config.mesh.map(|options| {
         let identity = match (&config.tls, config.session) {
             (Some(tls), SessionKind::Tls) => tls.material.credentials().identity().clone(),
             _ => local_id.into(),
         };
-        let mesh = MeshService::new(options, identity, clock);
+        let mesh = MeshService::new(options, config.amop.as_ref(), identity, clock);
         let handle = mesh.handle();
+        amop = mesh.amop();
         modules.extend(mesh.module());
         companions.spawn(mesh.run(ended.subscribe()));
         handle
@@ -217,7 +220,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     let service =
         service::Service::new(manager, local, clock, event_tx.clone(), peer_count.clone(), inbox);
     tokio::spawn(service.run(companions));
-    Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening, eth, mesh })
+    Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening, eth, mesh, amop })
 }
 
 /// 32 bytes from the system's random number generator, with which the protocol machines are

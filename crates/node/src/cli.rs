@@ -18,6 +18,7 @@ mod run;
 mod running;
 mod send;
 pub(crate) mod signals;
+mod topics;
 
 use std::process::ExitCode;
 
@@ -62,6 +63,7 @@ enum Command {
     Mesh(mesh::MeshArgs),
     Send(send::SendArgs),
     Listen(listen::ListenArgs),
+    Topics(topics::TopicsArgs),
     #[command(subcommand)]
     Ca(ca::CaCommand),
     #[command(subcommand)]
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Mesh(args) => mesh::run(&args),
         Command::Send(args) => send::run(args),
         Command::Listen(args) => listen::run(args),
+        Command::Topics(args) => topics::run(&args),
         Command::Ca(command) => ca::run(&command),
         Command::Doctor(command) => doctor::run(&command),
     };

@@ -5,6 +5,7 @@
 
 mod address;
 mod mesh;
+mod sdk;
 mod suggest;
 
 use std::collections::BTreeSet;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use address::{ListenAddress, NodeAddress, NodeAddressError};
 pub use mesh::{LimitsSection, MeshSection, RateSection, RoleChoice};
+pub use sdk::SdkSection;
 
 /// Longest configuration file that is read, bytes.
 pub const MAX_CONFIG_FILE: u64 = 1 << 20;
@@ -92,6 +94,8 @@ pub struct ConfigFile {
     pub cert: CertificateSection,
     /// The mesh. A node of a consortium has one without it, too.
     pub mesh: Option<MeshSection>,
+    /// The ports for SDKs of applications; without it there are none.
+    pub sdk: Option<SdkSection>,
 }
 
 /// `[p2p]`.

@@ -8,6 +8,7 @@
 //! | [`validator`] | when the next block is made |
 //! | [`rpc`] | the JSON-RPC methods, whatever carries them |
 //! | [`ipc`] | JSON-RPC over a Unix socket, both ends |
+//! | [`sdk`] | the ports for SDKs of applications |
 //! | [`devnet`] | several nodes in one process, and how they are shown |
 //!
 //! This is the only crate that looks at the wall clock.
@@ -20,6 +21,7 @@ pub mod devnet;
 pub mod ipc;
 pub mod node;
 pub mod rpc;
+pub mod sdk;
 pub mod validator;
 
 /// Name and version of this program, as peers and `web3_clientVersion` say it.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chainmesh_chain::{Chain, Consensus, DataDirLock};
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
-use chainmesh_net::tls::Versions;
+use chainmesh_net::tls::{TlsMaterial, Versions};
 use chainmesh_net::{EthChain, NodeKind, P2pConfig, P2pHandle, SessionKind, StartError, TlsConfig};
 use chainmesh_proto::eth::chain::ChainReader;
 use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
@@ -24,6 +24,7 @@ use crate::consortium::{Consortium, Reloader};
 use crate::data_dir::DataDir;
 use crate::ipc::{IpcError, IpcServer};
 use crate::rpc::{self, RpcContext};
+use crate::sdk::{Ledger, SdkError, SdkOptions, SdkPorts};
 use crate::validator::{self, Validator, ValidatorError};
 
 /// What a node is made from. The fields without a default are the arguments of
@@ -54,6 +55,8 @@ pub struct NodeOptions {
     pub consortium: Option<Consortium>,
     /// The mesh.
     pub mesh: Option<MeshOptions>,
+    /// The ports for SDKs; they need the mesh.
+    pub sdk: Option<SdkOptions>,
 }
 
 impl NodeOptions {
@@ -80,6 +83,7 @@ impl NodeOptions {
             validator_key: None,
             consortium: None,
             mesh: None,
+            sdk: None,
         }
     }
 }
@@ -93,6 +97,9 @@ pub enum NodeError {
     /// The IPC socket could not be made.
     #[error(transparent)]
     Ipc(#[from] IpcError),
+    /// A port for SDKs was not opened.
+    #[error(transparent)]
+    Sdk(#[from] SdkError),
     /// The node cannot seal blocks.
     #[error(transparent)]
     Validator(#[from] ValidatorError),
@@ -109,6 +116,8 @@ pub struct Node {
     pub enode: Enode,
     /// What reads certificates, lists and nodes again, in a consortium.
     pub reloader: Option<Arc<Reloader>>,
+    /// Where SDKs connect.
+    pub sdk: Option<SdkPorts>,
     validator: Option<Validator>,
     ipc: IpcServer,
     watch: Option<AbortOnDrop>,
@@ -127,19 +136,35 @@ impl Node {
             (Some(_), None) => return Err(ValidatorError::NotClique.into()),
             (None, _) => None,
         };
+        if options.sdk.is_some() && options.mesh.is_none() {
+            return Err(SdkError::NoMesh.into());
+        }
         let consortium = options.consortium.take();
+        let material = consortium.as_ref().map(|consortium| Arc::clone(&consortium.material));
         let config = network(&options, consortium.as_ref());
         let role = config.mesh.as_ref().map(|mesh| mesh.role);
         let network_id = options.network_id.unwrap_or(config.chain_id);
         let net = chainmesh_net::start(config).await?;
-        let NodeOptions { lock, chain, key, .. } = options;
+        let NodeOptions { lock, chain, key, sdk, .. } = options;
+        let sdk = match open_ports(sdk.as_ref(), &net, chain.as_ref(), material.as_ref()).await {
+            Ok(sdk) => sdk,
+            Err(error) => {
+                net.shutdown().await;
+                return Err(error.into());
+            }
+        };
 
         // A node always listens here, so it has an address.
         let fallback = || Enode::new(net.local_id, options.listen_address, options.port);
         let enode = net.enode().unwrap_or_else(fallback);
         let reloader = consortium.map(|consortium| Reloader::new(consortium, net.clone()));
         let context = RpcContext::new(chain.clone(), net.clone(), &key, &enode, network_id);
-        let context = RpcContext { reloader: reloader.clone(), ..context };
+        let context = RpcContext {
+            reloader: reloader.clone(),
+            sdk_channel: sdk.as_ref().and_then(|ports| ports.channel),
+            sdk_websocket: sdk.as_ref().and_then(|ports| ports.websocket),
+            ..context
+        };
         let ipc = match IpcServer::start(lock.data_dir(), rpc::module(context)) {
             Ok(ipc) => ipc,
             Err(error) => {
@@ -164,7 +189,7 @@ impl Node {
             }
             _ => None,
         };
-        Ok(Self { chain, net, enode, reloader, validator, ipc, watch, height, lock })
+        Ok(Self { chain, net, enode, reloader, sdk, validator, ipc, watch, height, lock })
     }
 
     /// Whether it seals blocks.
@@ -183,6 +208,7 @@ impl Node {
         drop(self.validator);
         drop(self.watch);
         drop(self.height);
+        drop(self.sdk);
         self.ipc.stop().await;
         self.net.shutdown().await;
         match self.chain.map(|chain| chain.head()) {
@@ -191,6 +217,19 @@ impl Node {
         }
         drop(self.lock);
     }
+}
+
+/// Opens the ports for SDKs, if there are to be some.
+async fn open_ports(
+    options: Option<&SdkOptions>,
+    net: &P2pHandle,
+    chain: Option<&Arc<Chain>>,
+    material: Option<&Arc<TlsMaterial>>,
+) -> Result<Option<SdkPorts>, SdkError> {
+    let Some(options) = options else { return Ok(None) };
+    let (amop, mesh) = net.amop().zip(net.mesh()).ok_or(SdkError::NoMesh)?;
+    let ledger = Ledger { mesh, chain: chain.cloned(), chain_id: options.chain_id };
+    SdkPorts::open(options, &amop, ledger, material).await.map(Some)
 }
 
 /// A task that ends with what it belongs to.
@@ -241,6 +280,7 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
         eth
     });
     config.mesh.clone_from(&options.mesh);
+    config.amop = options.sdk.as_ref().map(|sdk| sdk.amop.clone());
     if let (Some(mesh), Some(chain)) = (&mut config.mesh, chain) {
         mesh.height = chain.head().number;
     }

@@ -2,12 +2,14 @@
 //! under `chainmesh_` and `mesh_`, or beside theirs under names of its own.
 
 mod admin;
+pub mod amop;
 pub mod dispatch;
 mod eth;
 pub mod mesh;
 pub mod peers;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use chainmesh_chain::Chain;
@@ -23,7 +25,7 @@ use tracing::error;
 use crate::consortium::Reloader;
 
 /// The namespaces, each with its version, as `rpc_modules` tells them.
-const NAMESPACES: [&str; 7] = ["admin", "chainmesh", "eth", "mesh", "net", "rpc", "web3"];
+const NAMESPACES: [&str; 8] = ["admin", "amop", "chainmesh", "eth", "mesh", "net", "rpc", "web3"];
 
 /// What the methods are answered from.
 #[derive(Debug)]
@@ -36,6 +38,10 @@ pub struct RpcContext {
     pub(crate) network_id: u64,
     pub(crate) reloader: Option<Arc<Reloader>>,
     pub(crate) listeners: mesh::Listeners,
+    /// Where SDKs of 2.x connect.
+    pub(crate) sdk_channel: Option<SocketAddr>,
+    /// Where SDKs of 3.x connect.
+    pub(crate) sdk_websocket: Option<SocketAddr>,
 }
 
 impl RpcContext {
@@ -66,6 +72,8 @@ impl RpcContext {
             network_id,
             reloader: None,
             listeners: Default::default(),
+            sdk_channel: None,
+            sdk_websocket: None,
         }
     }
 }
@@ -92,6 +100,7 @@ fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodErro
     eth::register(module)?;
     admin::register(module)?;
     mesh::register(module)?;
+    amop::register(module)?;
     module.register_method("net_version", |_, context, _| context.network_id.to_string())?;
     module.register_method("net_listening", |_, context, _| context.net.listening().is_some())?;
     module.register_method("net_peerCount", |_, context, _| {

@@ -69,7 +69,7 @@ pub use chainmesh_wire::mesh::{ModuleId, NodeType};
 pub use handle::{Answer, MeshHandle, SendError, SendOptions, Sent, WaitError};
 pub use inbox::{INBOX_BYTES, INBOX_MESSAGES};
 pub use message::{Message, MessageKind, Messages, NoReplyError, Subscription};
-pub(crate) use service::MeshService;
+pub(crate) use service::{MeshService, lock};
 
 /// What a mesh is made from, besides the node's identity.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chainmesh_identity::certificate::CertificateIdentity;
+use chainmesh_proto::amop::SdkSink;
 use chainmesh_proto::mesh::{
     Cast, Delivery, Input, MeshEvent, MeshModule, MeshSink, MessageId, Settled,
 };
@@ -14,6 +15,7 @@ use tracing::{debug, info};
 
 use super::inbox::Inbox;
 use super::{MeshHandle, MeshOptions, Message};
+use crate::amop::{AmopHandle, AmopOptions, Sdks};
 use crate::clock::Clock;
 
 /// Events that an observer may be behind before it misses some.
@@ -24,6 +26,8 @@ pub(crate) struct MeshService {
     mesh: MeshModule,
     shared: Arc<Shared>,
     groups: Arc<[String]>,
+    /// The SDKs of the broker, if there is one.
+    sdks: Option<Arc<Sdks>>,
 }
 
 /// The driver's end of the mesh.
@@ -56,12 +60,17 @@ struct Inboxes {
     ended: bool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl MeshService {
-    pub(crate) fn new(options: MeshOptions, identity: CertificateIdentity, clock: Clock) -> Self {
+    pub(crate) fn new(
+        options: MeshOptions,
+        amop: Option<&AmopOptions>,
+        identity: CertificateIdentity,
+        clock: Clock,
+    ) -> Self {
         let shared = Arc::new(Shared {
             clock,
             moved: Notify::new(),
@@ -72,10 +81,18 @@ impl MeshService {
         });
         let groups = options.groups.clone().into();
         let sink: Arc<dyn MeshSink> = Arc::<Shared>::clone(&shared);
-        let mesh = MeshModule::new(options.config(identity), crate::entropy(), sink);
+        let sdks = amop.map(|amop| (amop.config(identity.name()), Arc::new(Sdks::new(clock))));
+        let (config, seed) = (options.config(identity), crate::entropy());
+        let (mesh, sdks) = match sdks {
+            None => (MeshModule::new(config, seed, sink), None),
+            Some((amop, sdks)) => {
+                let to: Arc<dyn SdkSink> = Arc::<Sdks>::clone(&sdks);
+                (MeshModule::with_broker(config, seed, sink, amop, to), Some(sdks))
+            }
+        };
         let events = broadcast::channel(EVENTS).0;
         *lock(&shared.live) = Some(Live { events, mesh: mesh.clone() });
-        Self { mesh, shared, groups }
+        Self { mesh, shared, groups, sdks }
     }
 
     pub(crate) fn module(&self) -> Option<Module> {
@@ -85,6 +102,11 @@ impl MeshService {
     pub(crate) fn handle(&self) -> MeshHandle {
         let (mesh, shared) = (self.mesh.clone(), Arc::clone(&self.shared));
         MeshHandle { mesh, shared, groups: Arc::clone(&self.groups) }
+    }
+
+    pub(crate) fn amop(&self) -> Option<AmopHandle> {
+        let sdks = Arc::clone(self.sdks.as_ref()?);
+        Some(AmopHandle::new(self.mesh.clone(), sdks))
     }
 
     /// Wakes the mesh when it wants, until the node ends.
@@ -104,6 +126,9 @@ impl MeshService {
             }
         }
         self.shared.end();
+        if let Some(sdks) = self.sdks {
+            sdks.end();
+        }
     }
 }
 

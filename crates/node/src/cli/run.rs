@@ -1,6 +1,6 @@
 //! `chainmesh run`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -11,10 +11,13 @@ use clap::Args;
 
 use super::signals::{self, StopSignals};
 use super::{logging, output};
-use crate::config::{CertificateSection, ConfigFile, NodeAddress, SessionChoice};
+use crate::config::{
+    CertificateSection, ConfigFile, ListenAddress, NodeAddress, SdkSection, SessionChoice,
+};
 use crate::consortium::{Consortium, Membership};
 use crate::data_dir::DataDir;
 use crate::node::{Node, NodeOptions};
+use crate::sdk::SdkOptions;
 
 /// TCP port that a node of a consortium listens on: FISCO BCOS's default for its gateways.
 const CONSORTIUM_PORT: u16 = 30300;
@@ -59,7 +62,13 @@ For a node of a consortium it has these sections, too:
   deny = [\"<node id>\"]               # or allow, or both
 
   [mesh]
-  groups = [\"group0\"]")]
+  groups = [\"group0\"]
+
+And this one opens ports for the SDKs of FISCO BCOS:
+  [sdk]
+  channel   = \"0.0.0.0:20200\"          # for those of 2.x
+  websocket = \"0.0.0.0:20201\"          # for those of 3.x
+  tls       = true")]
 pub(super) struct RunArgs {
     /// Directory for key, chain and socket; it is made if it does not exist
     #[arg(long, value_name = "DIR")]
@@ -102,6 +111,18 @@ pub(super) struct RunArgs {
     /// several times
     #[arg(long, value_name = "NODE")]
     node: Vec<NodeAddress>,
+    /// Let SDKs of FISCO BCOS 2.x connect here, such as 127.0.0.1:20200; port 0: any
+    #[arg(long, value_name = "IP:PORT")]
+    sdk_channel: Option<SocketAddr>,
+    /// Let SDKs of FISCO BCOS 3.x connect here, such as 127.0.0.1:20201; port 0: any
+    #[arg(long, value_name = "IP:PORT")]
+    sdk_websocket: Option<SocketAddr>,
+    /// Let SDKs connect without TLS: whoever can reach the ports may use them
+    #[arg(long)]
+    sdk_plain: bool,
+    /// The directory with ca.crt, node.crt and node.key for the SDKs' ports [default: the node's]
+    #[arg(long, value_name = "DIR")]
+    sdk_cert_dir: Option<PathBuf>,
     /// Read what is not given as a flag from this TOML file
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
@@ -132,6 +153,27 @@ impl RunArgs {
             log: self.log.or_else(|| file.log.clone()),
             ..self
         }
+    }
+
+    /// The ports for SDKs; a flag goes before the file.
+    fn sdk(&self, file: &ConfigFile) -> anyhow::Result<Option<SdkOptions>> {
+        let mut section = file.sdk.clone().unwrap_or_default();
+        section.channel = self.sdk_channel.map(ListenAddress).or(section.channel);
+        section.websocket = self.sdk_websocket.map(ListenAddress).or(section.websocket);
+        section.cert_dir = self.sdk_cert_dir.clone().or(section.cert_dir);
+        if self.sdk_plain {
+            section.tls = Some(false);
+        }
+        if section.channel.is_none() && section.websocket.is_none() {
+            if section != SdkSection::default() {
+                bail!(
+                    "there is something about ports for SDKs, but no port: give --sdk-channel or \
+                     --sdk-websocket, or [sdk] channel or websocket"
+                );
+            }
+            return Ok(None);
+        }
+        Ok(Some(section.options()?))
     }
 
     /// Where certificates and nodes are named, to be read again.
@@ -255,6 +297,7 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     options.trusted_peers.clone_from(&args.trusted_peer);
     options.network_id = args.network_id;
     options.validator_key = validator_key;
+    options.sdk = args.sdk(file)?;
     if args.consortium || file.mesh.is_some() {
         // A node that only follows a chain is an observer.
         let follows = options.chain.is_some() && options.validator_key.is_none();

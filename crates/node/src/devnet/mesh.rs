@@ -2,6 +2,7 @@
 //! how each node sees the mesh.
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use chainmesh_identity::PeerId;
@@ -12,7 +13,8 @@ use super::network::Role;
 use crate::cli::ca;
 use crate::config::NodeAddress;
 use crate::consortium::{Consortium, Membership};
-use crate::node::NodeOptions;
+use crate::node::{Node, NodeOptions};
+use crate::sdk::SdkOptions;
 
 /// Directory of the CA, in that of the network.
 const AUTHORITY: &str = "ca";
@@ -113,12 +115,21 @@ pub(super) fn join(
         Role::Source | Role::Full => NodeType::OBSERVER,
     };
     options.mesh = Some(MeshOptions { role, ..MeshOptions::default() });
+    let any = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    options.sdk = Some(SdkOptions { channel: any, websocket: any, ..SdkOptions::default() });
     Ok(())
 }
 
 /// Whether two nodes (from 1) of `count` are linked: all are, except the first and the last.
 pub(super) const fn are_linked(one: usize, other: usize, count: usize) -> bool {
     count < 3 || !(one == 1 && other == count || one == count && other == 1)
+}
+
+/// Where SDKs connect, by node.
+pub(super) fn ports(number: usize, node: &Node) -> Option<String> {
+    let ports = node.sdk.as_ref()?;
+    let (channel, websocket) = (ports.channel?, ports.websocket?);
+    Some(format!("node {number}: SDKs of 2.x at {channel}, of 3.x at {websocket}"))
 }
 
 /// Where the commands are told that show and use the mesh.

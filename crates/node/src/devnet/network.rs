@@ -188,6 +188,9 @@ impl Network {
                 options.boot_nodes.extend(started.first().cloned());
             }
             let node = Node::start(options).await?;
+            if let Some(ports) = mesh::ports(index + 1, &node) {
+                sampler.tell(ports);
+            }
             started.push(node.enode.clone());
             member.node = Some(node);
         }

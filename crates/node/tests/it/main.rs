@@ -8,5 +8,6 @@ mod ipc;
 mod key;
 mod mesh;
 mod run;
+mod sdk;
 mod support;
 mod usage;

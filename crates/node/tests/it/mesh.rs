@@ -10,40 +10,46 @@ use tempfile::TempDir;
 use crate::support::{PROGRAM, Process, directory, end, fails, succeeds, text, wait_until};
 
 /// A CA, and directories for its nodes.
-struct Consortium {
-    directory: TempDir,
+pub(crate) struct Consortium {
+    pub(crate) directory: TempDir,
 }
 
 impl Consortium {
     /// A CA that has issued certificates to so many nodes: n0, n1, ….
-    fn make(nodes: usize) -> Self {
+    pub(crate) fn make(nodes: usize) -> Self {
         let made = Self { directory: directory() };
         succeeds(&["ca", "init", "--ca", &made.path("ca")]);
         (0..nodes).for_each(|node| made.issue(&format!("n{node}")));
         made
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         text(&self.directory.path().join(name))
     }
 
-    fn issue(&self, name: &str) {
+    pub(crate) fn issue(&self, name: &str) {
         let (ca, out) = (self.path("ca"), self.path(name));
         succeeds(&["ca", "issue", "--ca", &ca, "--name", name, "--out", &out]);
     }
 
-    fn data(&self, node: usize) -> PathBuf {
+    pub(crate) fn data(&self, node: usize) -> PathBuf {
         self.directory.path().join(format!("d{node}"))
     }
 
     /// Starts a node with links to these.
     fn run(&self, node: usize, links: &[&Process]) -> Process {
+        self.run_with(node, links, &[])
+    }
+
+    /// The same, with more arguments.
+    pub(crate) fn run_with(&self, node: usize, links: &[&Process], more: &[&str]) -> Process {
         let certificates = self.path(&format!("n{node}"));
         let mut arguments = vec!["--consortium".to_owned(), "--cert-dir".into(), certificates];
         for link in links {
             arguments.extend(["--node".to_owned(), address(link)]);
         }
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let own = arguments.iter().map(String::as_str);
+        let arguments: Vec<&str> = own.chain(more.iter().copied()).collect();
         Process::run(&self.data(node), &arguments)
     }
 
@@ -60,7 +66,7 @@ fn address(node: &Process) -> String {
     node.enode.rsplit_once('@').unwrap().1.to_owned()
 }
 
-fn id(node: &Process) -> String {
+pub(crate) fn id(node: &Process) -> String {
     node.enode.trim_start_matches("enode://").split('@').next().unwrap().to_owned()
 }
 
@@ -69,7 +75,7 @@ fn status(node: &Process) -> Value {
 }
 
 /// The member as `node` sees it, once it is as wanted.
-fn member(node: &Process, other: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn member(node: &Process, other: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     wait_until("the member is seen as wanted", || {
         let status = status(node);
         let members = status["members"].as_array().unwrap().clone();

@@ -101,6 +101,8 @@ pub struct Connection {
     /// Bytes that the driver has and did not write yet, and since when the network takes none.
     unwritten: usize,
     written_at: Instant,
+    /// When it was last looked at whether that is too long.
+    writer_seen: Instant,
     /// The driver's out-buffer is full.
     blocked: bool,
 }
@@ -187,6 +189,7 @@ impl Connection {
             now,
             unwritten: 0,
             written_at: now,
+            writer_seen: now,
             blocked: false,
         }
     }

@@ -24,16 +24,13 @@ impl Connection {
 
     /// When it is to be looked at whether the peer takes what is sent to it.
     fn next_look_at_writer(&self) -> Instant {
-        let first = self.written_at + FULL_WRITE_TIMEOUT;
-        if self.now < first {
-            return first;
-        }
-        (self.now + FULL_CHECK).min(self.written_at + WRITE_TIMEOUT)
+        let next = (self.written_at + FULL_WRITE_TIMEOUT).max(self.writer_seen + FULL_CHECK);
+        next.min(self.written_at + WRITE_TIMEOUT)
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.now = now;
+        self.writer_seen = now;
         match &mut self.stage {
             Stage::Open(open) => {
                 if !open.established && now >= self.deadline {

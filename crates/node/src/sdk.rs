@@ -1,0 +1,24 @@
+//! The ports to which SDKs of applications connect: the channel port for FISCO BCOS 2.x, and the
+//! WebSocket port for 3.x. Both are faces of the one broker of AMOP (`chainmesh_net::amop`).
+//!
+//! | file | holds |
+//! |---|---|
+//! | `options.rs` | [`SdkOptions`]: where to listen, and how |
+//! | `ports.rs` | [`SdkPorts`]: the listeners, and how many clients there may be |
+//! | `secure.rs` | TLS with the clients, and who they are |
+//! | `channel.rs` | a connection of the channel protocol |
+//! | `websocket.rs` | a connection of the WebSocket protocol |
+//! | `ledger.rs` | [`Ledger`]: what the calls are answered that SDKs make at their start |
+
+mod channel;
+mod ledger;
+mod options;
+mod ports;
+mod secure;
+mod websocket;
+
+pub use ledger::{Generation, Ledger};
+pub use options::{
+    CHANNEL_PORT, DEFAULT_CHAIN_ID, DEFAULT_MAX_CLIENTS, SdkOptions, WEBSOCKET_PORT,
+};
+pub use ports::{SdkError, SdkPorts};

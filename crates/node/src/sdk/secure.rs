@@ -1,0 +1,112 @@
+//! TLS with a client, and who it is.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chainmesh_identity::certificate::{CertificateError, InspectedCertificate};
+use chainmesh_identity::tls::rustls::server::Acceptor;
+use chainmesh_identity::tls::rustls::time_provider::DefaultTimeProvider;
+use chainmesh_identity::tls::{
+    HandshakeFailure, HandshakeOptions, PeerSide, TlsMaterial, peer_identity, rustls,
+    server_config, versions_for_client,
+};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
+
+/// A connection, whatever secures it.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// A client that may speak.
+pub(super) struct Client<S = Box<dyn Stream>> {
+    pub(super) stream: S,
+    /// The key of its certificate; empty without TLS.
+    pub(super) identity: Bytes,
+    /// Whose certificate it is, fit to be shown.
+    pub(super) subject: Option<String>,
+}
+
+/// Why a client may not speak.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Refusal {
+    /// The connection ended.
+    #[error("the connection ended: {0}")]
+    Connection(#[from] io::Error),
+    /// The handshake failed.
+    #[error(transparent)]
+    Handshake(Box<HandshakeFailure>),
+    /// Our own certificate cannot be used.
+    #[error("no TLS can be spoken: {0}")]
+    Own(rustls::Error),
+    /// Its certificate cannot be read.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// Its certificate is of another issuer than ours.
+    #[error("its certificate is of {theirs}, not of {ours}")]
+    OtherIssuer {
+        /// Who issued the client's.
+        theirs: String,
+        /// Who issued ours.
+        ours: String,
+    },
+    /// It took too long.
+    #[error("it has not finished its handshake in {0} s")]
+    Slow(u64),
+}
+
+impl Client {
+    /// One without TLS.
+    pub(super) fn plain(stream: TcpStream) -> Self {
+        Self { stream: Box::new(stream), identity: Bytes::new(), subject: None }
+    }
+
+    /// One with a certificate that we accept.
+    pub(super) async fn secure(
+        stream: TcpStream,
+        material: &Arc<TlsMaterial>,
+        check_issuer: bool,
+    ) -> Result<Self, Refusal> {
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let versions = versions_for_client(material, &hello.client_hello());
+        let time = Arc::new(DefaultTimeProvider);
+        let options = HandshakeOptions { versions, expected: None, time };
+        let (config, verdict) = server_config(material, &options).map_err(Refusal::Own)?;
+        let stream = hello.into_stream(Arc::new(config)).await.map_err(|error| {
+            let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            match inner {
+                Some(inner) => {
+                    let failure =
+                        HandshakeFailure::new(inner.clone(), &verdict, PeerSide::Dialling);
+                    Refusal::Handshake(Box::new(failure))
+                }
+                None => Refusal::Connection(error),
+            }
+        })?;
+        let certificates = stream.get_ref().1.peer_certificates();
+        let theirs = certificates.and_then(<[_]>::first);
+        let theirs = theirs.map(InspectedCertificate::read).transpose()?;
+        // The verifier has seen one, or there would be no session.
+        let identity = peer_identity(certificates).ok();
+        if let (true, Some(theirs)) = (check_issuer, &theirs) {
+            same_issuer(theirs, material)?;
+        }
+        Ok(Self {
+            identity: identity.map(|it| Bytes::copy_from_slice(it.key_bytes())).unwrap_or_default(),
+            subject: theirs.map(|theirs| theirs.subject),
+            stream: Box::new(stream),
+        })
+    }
+}
+
+fn same_issuer(theirs: &InspectedCertificate, material: &TlsMaterial) -> Result<(), Refusal> {
+    let credentials = material.credentials();
+    let Some(ours) = credentials.chain().first() else { return Ok(()) };
+    let ours = InspectedCertificate::read(ours)?;
+    if theirs.issuer == ours.issuer {
+        return Ok(());
+    }
+    Err(Refusal::OtherIssuer { theirs: theirs.issuer.clone(), ours: ours.issuer })
+}
