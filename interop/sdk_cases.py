@@ -8,7 +8,7 @@ import os
 import time
 
 from harness import Failure, wait_until
-from sdk_clients import digest, padded, setup
+from sdk_clients import CURVE_OPTIONS, digest, padded, setup
 from sdk_net import Net, has_ports
 
 # What SDKs are told when nobody follows a topic.
@@ -334,6 +334,17 @@ def keys_work(net, kind):
     return multicast(publisher, (publisher, far), "everybody")
 
 
+def refused_by_java(directory):
+    """With its own TLS, Java 17 signs with a secp256k1 key over SHA-1 or SHA-224 only: it takes the other
+    schemes for other curves. We offer neither, so it gives up, and both ends say so."""
+    with Net(directory, "secp256k1") as net:
+        client = net.client("publisher", "java-2", 0, options=CURVE_OPTIONS)
+        cause = "No supported CertificateVerify signature algorithm for EC"
+        wait_until("the client says why", 30, lambda: cause in client.log_text())
+        wait_until("the node says it", 5, lambda: "an SDK was not let in: the handshake failed" in net.tails())
+        return cause
+
+
 def with_logs(net, check):
     """A failure shows the end of the nodes' logs."""
     def checked():
@@ -362,6 +373,8 @@ def all_cases(directory, report, kinds):
     for kind in kinds:
         for keys in OTHER_KEYS[kind]:
             report.case(f"sdk: {kind}: {keys}", lambda: other_keys(directory / f"{kind}-{keys}", kind, keys))
+    if "java-2" in kinds:
+        report.case("sdk: java-2: secp256k1 without TASSL", lambda: refused_by_java(directory / "refused"))
 
 
 def sdk_cases(directory, report):

@@ -14,6 +14,8 @@ from harness import ROOT, Failure, run_tool
 SDK = ROOT / "interop" / ".cache" / "sdk"
 # JDK 17 has no secp256k1 of its own (java-sdk#692): Bouncy Castle, which the SDK brings, and this group.
 CURVE_OPTIONS = ["-Dbouncycastle=true", "-Djdk.tls.namedGroups=secp256k1,secp256r1"]
+# The SDK's own way to TASSL, which it brings as a native library. Its signatures are with SHA-512.
+NATIVE_OPTIONS = [*CURVE_OPTIONS, "-Dfisco.netty.enable.openssl.provider=true"]
 
 
 def setup(name):
@@ -99,7 +101,8 @@ class JavaClient:
         failed = self.find("failed")
         if failed:
             raise Failure(f"{self.name}: {failed[0]['error'][:1500]}\n{self.log_tail()}")
-        return self.wait("start", "started", seconds=0)
+        if not self.find("started"):
+            raise Failure(f"{self.name} has not started within {seconds} s: {self.events}\n{self.log_tail()}")
 
     def subscribe(self, topic, echo=True):
         self.say(f"subscribe {topic}" + (" --echo" if echo else ""))
@@ -128,9 +131,12 @@ class JavaClient:
         self.process.kill()
         self.process.wait()
 
+    def log_text(self):
+        return self.log.read_text(errors="replace")
+
     def log_tail(self):
         """What its log says last of what went wrong."""
-        lines = self.log.read_text(errors="replace").splitlines()
+        lines = self.log_text().splitlines()
         wrong = [line for line in lines if "ERROR" in line or "WARN" in line or "Exception" in line]
         return "\n".join(line[:300] for line in wrong[-6:])
 

@@ -7,7 +7,7 @@ import re
 import socket
 
 from harness import ChainmeshNode, Failure, run_tool
-from sdk_clients import CURVE_OPTIONS, JavaClient
+from sdk_clients import NATIVE_OPTIONS, JavaClient
 from tls_cases import Program
 from tls_certificates import SdkChain
 
@@ -118,11 +118,11 @@ class Net:
             with contextlib.suppress(OSError):
                 end.close() if isinstance(end, JavaClient) else end.stop()
 
-    def client(self, name, kind, node, certificates=None):
+    def client(self, name, kind, node, certificates=None, options=None):
         """A client of an SDK with a certificate of its own, at this node."""
         certificates = certificates or self.chain.sdk(name)
-        # The SDK of 3.x has its own TLS, which knows the curve.
-        options = CURVE_OPTIONS if (self.key_kind, kind) == ("secp256k1", "java-2") else []
+        if options is None:
+            options = NATIVE_OPTIONS if self.key_kind == "secp256k1" else []
         made = JavaClient(name, kind, certificates, [self.nodes[node].address(kind)], self.directory, options)
         self.clients.append(made)
         return made
