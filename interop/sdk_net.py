@@ -3,6 +3,7 @@
 import contextlib
 import json
 import pathlib
+import random
 import re
 import socket
 
@@ -14,6 +15,9 @@ from tls_certificates import SdkChain
 
 # What the ports are called in a configuration file, by the client that uses them.
 PORTS = {"java-2": "channel", "java-3": "websocket"}
+
+# Ports that a node of this run has.
+GIVEN = set()
 
 
 class SdkNode:
@@ -66,9 +70,15 @@ class SdkNode:
 
 
 def free_port():
-    """A port that was free a moment ago; a restarted node has to have the same one again."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
+    """A port that is free, and that the kernel gives to nobody: a node that starts again has to have the same one."""
+    first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    while True:
+        port = random.randrange(first - 10_000, first)
+        if port in GIVEN:
+            continue
+        GIVEN.add(port)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def accepts(port):
