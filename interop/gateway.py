@@ -24,7 +24,7 @@ sys.path[:0] = [str(HERE), str(HERE / "mesh_decoder")]
 import decoder  # noqa: E402
 from harness import ROOT, ChainmeshNode, Failure, wait_until  # noqa: E402
 from tls_cases import Listening, Place, Program  # noqa: E402
-from tls_certificates import Fisco3  # noqa: E402
+from tls_certificates import Fisco2, Fisco3  # noqa: E402
 
 NAMES = {0: "Response", 1: "Heartbeat", 2: "Handshake", 3: "RequestNodeStatus", 4: "ResponseNodeStatus",
          5: "PeerToPeerMessage", 6: "BroadcastMessage", 7: "AMOPMessage", 9: "SyncNodeSeq",
@@ -184,7 +184,7 @@ def connected(place, listening, explain=False):
     """(gateway, node's program, its data directory)."""
     with listening.listen(place.chain, place.server) as (address, node):
         arguments = ["openssl", "s_client", "-quiet", "-connect", address, "-tls1_2", "-verify_return_error",
-                     "-CAfile", place.chain.ca, "-cert", place.client.certificate, "-key", place.client.key]
+                     "-CAfile", place.chain.ca, *place.groups, "-cert_chain", place.client.certificate, "-cert", place.client.certificate, "-key", place.client.key]
         process = subprocess.Popen([str(a) for a in arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                    stderr=subprocess.DEVNULL)
         try:
@@ -236,6 +236,54 @@ def conversation(place, listening, explain=False):
         return message_from_node(gateway, node)
 
 
+def conversation_2x(place, listening):
+    """A node of FISCO BCOS 2.x: RC2 packets, and its topics by number."""
+    with connected(place, listening) as (gateway, node):
+        told = read_rc2(gateway, "our topic number", lambda p: (p["protocol"], p["type"]) == (2, 1))
+        if told["seq"] != 0 or not bytes.fromhex(told["payload"]).isdigit():
+            raise Failure(f"our heartbeat is not that of 2.x: {told}")
+        send_rc2(gateway, protocol=2, type=1, seq=0, payload=b"1")
+        asked = read_rc2(gateway, "a question for our topics", lambda p: (p["protocol"], p["type"]) == (2, 2))
+        topics = decoder.encode_topics({"seq": 1, "topics": [b"harvest".hex(), b"weather".hex()]})
+        send_rc2(gateway, protocol=-2, type=3, seq=asked["seq"], payload=topics)
+        data = data_dir(node)
+        known = [str(ChainmeshNode.program), "mesh", "--data-dir", data]
+        wait_until("the node knows our topics", 20, lambda: b"harvest weather" in subprocess.run(
+            known, stdout=subprocess.PIPE, check=False).stdout)
+        # It asks for ours when somebody follows something there.
+        send_rc2(gateway, protocol=2, type=2, seq=77, payload=b"")
+        answer = read_rc2(gateway, "our topics", lambda p: p["response"] and p["seq"] == 77)
+        if (answer["protocol"], answer["type"]) != (-2, 3):
+            raise Failure(f"our topics came as {answer}")
+        decoder.decode_topics(bytes.fromhex(answer["payload"]))
+        return "topics both ways"
+
+
+def read_rc2(gateway, what, wanted, seconds=15):
+    """The next RC2 packet that is wanted; heartbeats are passed over."""
+    end = time.monotonic() + seconds
+    stream = gateway.process.stdout
+    while True:
+        while len(gateway.buffer) >= 4 and len(gateway.buffer) >= (
+                length := int.from_bytes(gateway.buffer[:4], "big")):
+            raw, gateway.buffer = gateway.buffer[:length], gateway.buffer[length:]
+            packet = decoder.decode_rc2(raw)
+            if wanted(packet):
+                return packet
+        left = end - time.monotonic()
+        if left <= 0 or not select.select([stream], [], [], left)[0]:
+            raise Failure(f"no {what} within {seconds} s")
+        part = os.read(stream.fileno(), 65536)
+        if not part:
+            raise Failure("our node closed the session")
+        gateway.buffer += part
+
+
+def send_rc2(gateway, payload, **fields):
+    gateway.process.stdin.write(decoder.encode_rc2({"version": 0, "payload": payload.hex(), **fields}))
+    gateway.process.stdin.flush()
+
+
 def amop_answer(gateway):
     """Reads on until the list of topics comes."""
     end = time.monotonic() + 15
@@ -255,9 +303,13 @@ def unpacked(packet):
     return bytes.fromhex(decoder.decode_zstd(payload)["data"]) if packet["ext"] & 16 else payload
 
 
+def data_dir(node):
+    arguments = node.process.args
+    return arguments[arguments.index("--data-dir") + 1]
+
+
 def message_from_node(gateway, node):
-    data = next(argument for before, argument in zip(node.process.args, node.process.args[1:])
-                if before == "--data-dir")
+    data = data_dir(node)
     known = [str(ChainmeshNode.program), "mesh", "--json", "--data-dir", data]
 
     def knows_our_front():
@@ -282,8 +334,11 @@ def gateway_cases(directory, report):
     """Needs openssl, our program, and a node that can be of a consortium."""
     listening = Listening(directory)
     place = []
-    made = report.case("gateway: certificates", lambda: place.append(Place(directory / "gateway", Fisco3)))
+    made = report.case("gateway: certificates", lambda: place.extend(
+        [Place(directory / "gateway", Fisco3), Place(directory / "node2x", Fisco2)]) or "RSA-2048, secp256k1")
     if made:
+        report.case("gateway: a FISCO BCOS 2.x node in Python talks to us",
+                    lambda: conversation_2x(place[1], listening))
         report.case("gateway: a FISCO BCOS 3.x gateway in Python talks to us",
                     lambda: conversation(place[0], listening))
 

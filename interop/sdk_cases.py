@@ -376,6 +376,8 @@ def all_cases(directory, report, kinds):
     for kind in kinds:
         for keys in OTHER_KEYS[kind]:
             report.case(f"sdk: {kind}: {keys}", lambda: other_keys(directory / f"{kind}-{keys}", kind, keys))
+    if "java-3" in kinds:
+        report.case("sdk: java-3: without TLS", lambda: other_keys(directory / "plain", "java-3", None))
     if "java-2" in kinds:
         report.case("sdk: java-2: secp256k1 without TASSL", lambda: refused_by_java(directory / "refused"))
 

@@ -24,6 +24,7 @@ class SdkNode:
     """`chainmesh run --consortium` with fixed ports for SDKs, to be found again after a restart."""
 
     def __init__(self, name, directory, certificates, sdk_certificates, neighbours):
+        """Without `sdk_certificates`, the ports for SDKs speak no TLS."""
         self.name, self.directory = name, directory
         self.certificates, self.sdk_certificates = certificates, sdk_certificates
         self.neighbours = neighbours
@@ -52,7 +53,8 @@ class SdkNode:
     def configuration(self):
         """A file that opens the ports; json.dumps writes strings as TOML reads them."""
         path = self.directory / f"{self.name}.toml"
-        lines = ["[sdk]", f"cert-dir = {json.dumps(str(self.sdk_certificates))}"]
+        shown = self.sdk_certificates
+        lines = ["[sdk]", f"cert-dir = {json.dumps(str(shown))}" if shown else "tls = false"]
         lines += [f"{PORTS[kind]} = {json.dumps(self.address(kind))}" for kind in self.ports]
         path.write_text("\n".join(lines) + "\n")
         return path
@@ -96,20 +98,20 @@ def has_ports():
 
 
 class Net:
-    """Two nodes that are neighbours, and certificates for SDKs of one kind of key."""
+    """Two nodes that are neighbours, and certificates for SDKs of one kind of key (`None`: no TLS for them)."""
 
     def __init__(self, directory, key_kind):
         self.directory, self.key_kind = pathlib.Path(directory), key_kind
         self.directory.mkdir(parents=True)
-        self.chain = SdkChain(self.directory / "sdk-chain", "sdk-chain", key_kind)
+        self.chain = key_kind and SdkChain(self.directory / "sdk-chain", "sdk-chain", key_kind)
         self.nodes, self.clients = [], []
         authority = self.directory / "ca"
         our_ca("init", "--ca", authority, "--name", "interop")
         for name in ("n0", "n1"):
             own = self.directory / name
             our_ca("issue", "--ca", authority, "--name", name, "--out", own)
-            port = self.chain.node(f"{name}-port")
-            self.nodes.append(SdkNode(name, self.directory, own, port.directory, list(self.nodes)))
+            port = self.chain and self.chain.node(f"{name}-port").directory
+            self.nodes.append(SdkNode(name, self.directory, own, port, list(self.nodes)))
 
     def __enter__(self):
         try:
@@ -130,7 +132,7 @@ class Net:
 
     def client(self, name, kind, node, certificates=None, options=None):
         """A client of an SDK with a certificate of its own, at this node."""
-        certificates = certificates or self.chain.sdk(name)
+        certificates = certificates or (self.chain.sdk(name) if self.chain else "plain")
         if options is None:
             options = NATIVE_OPTIONS if self.key_kind == "secp256k1" else []
         made = JavaClient(name, kind, certificates, [self.nodes[node].address(kind)], self.directory, options)

@@ -7,6 +7,7 @@
 //! | `reload.rs` | [`Reloader`]: reads it again, and says what changed |
 
 mod certificates;
+mod expiry;
 mod membership;
 mod reload;
 

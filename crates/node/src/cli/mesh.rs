@@ -87,7 +87,12 @@ fn show(status: &MeshStatus) -> anyhow::Result<()> {
         c.messages_sent, c.copies_sent, c.delivered, c.forwarded
     ))?;
     output::line("")?;
-    output::line(&members(status).to_string())
+    output::line(&members(status).to_string())?;
+    for neighbour in status.sessions.iter().filter(|session| session.kind == "fisco2") {
+        let (id, topics) = (short(&neighbour.peer), topics(&neighbour.topics));
+        output::line(&format!("neighbour of FISCO BCOS 2.x  {id}  topics: {topics}"))?;
+    }
+    Ok(())
 }
 
 fn members(status: &MeshStatus) -> Table {

@@ -17,6 +17,7 @@ use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use super::certificates::{CertificateFiles, FileStamp, LoadError, Loaded};
+use super::expiry::ExpiryWatch;
 use super::membership::{Membership, Said};
 use crate::config::{ConfigError, ConfigFile, LimitsSection, NodeAddress};
 
@@ -353,7 +354,9 @@ impl Reloader {
     /// Looks after the files until it is dropped.
     pub async fn watch(&self) {
         let mut last = Stamps::new();
+        let mut expiry = ExpiryWatch::default();
         loop {
+            expiry.look(self.material.credentials().certificate());
             tokio::time::sleep(WATCH_INTERVAL).await;
             let (files, known) = {
                 let looked = self.current.lock().await;

@@ -82,6 +82,8 @@ pub struct SessionStatus {
     pub version: u16,
     /// Whether both have agreed on it.
     pub negotiated: bool,
+    /// The topics it follows, if it is a node of 2.x: those are no members, and have no routes.
+    pub topics: Vec<String>,
 }
 
 /// Counts since the start.
@@ -205,6 +207,7 @@ impl SessionStatus {
             kind: kind.into(),
             version: session.version as u16,
             negotiated: session.negotiated,
+            topics: session.rc2_topics.clone(),
         }
     }
 }

@@ -248,6 +248,14 @@ impl Sdk3 {
         }
     }
 
+    /// Waits for a ping, which is answered when something is sent or read next.
+    pub(crate) fn pinged(&mut self) {
+        match self.socket.read().unwrap() {
+            Message::Ping(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
     /// Sends, and gives the message with the same seq, which must be the next one.
     pub(crate) fn ask(&mut self, kind: WsType, payload: Bytes) -> WsMessage {
         self.next += 1;

@@ -71,7 +71,12 @@ impl Packets {
         }
         match self.length(&self.plain, limit)? {
             Some(length) if self.plain.len() >= length => {
-                return Ok(Some(self.plain.split_to(length).freeze()));
+                let packet = self.plain.split_to(length).freeze();
+                if self.plain.is_empty() {
+                    // Even an empty part of it would keep the buffer that was read into.
+                    self.plain = BytesMut::new();
+                }
+                return Ok(Some(packet));
             }
             Some(length) if self.plain.len() >= START => {
                 self.need = length;
@@ -110,6 +115,9 @@ impl Packets {
         let missing = length.saturating_sub(self.parts.len());
         let now = self.plain.split_to(missing.min(self.plain.len()));
         self.parts.extend_from_slice(&now);
+        if self.plain.is_empty() {
+            self.plain = BytesMut::new();
+        }
     }
 
     fn length(&self, start: &[u8], limit: usize) -> Result<Option<usize>, MeshError> {
