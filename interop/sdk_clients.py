@@ -23,7 +23,10 @@ def setup(name):
     for program in ("java", "javac", "mvn"):
         if not shutil.which(program):
             return f"the program {program} is not there: apt-get install openjdk-17-jdk-headless maven"
-    status, output = run_tool([ROOT / "interop" / "sdk" / "setup.sh", name], 300)
+    try:
+        status, output = run_tool([ROOT / "interop" / "sdk" / "setup.sh", name], 300)
+    except Failure as failure:
+        return str(failure)
     return None if status == 0 else f"interop/sdk/setup.sh {name} ended with {status}: {output[-600:]}"
 
 
