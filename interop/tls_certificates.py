@@ -2,7 +2,7 @@
 
 `Fisco3`: RSA-2048; a chain CA of X.509 version 1 (its config has no x509_extensions), nodes directly below it
 with `basicConstraints=CA:FALSE` and nothing else: no SAN, no key usage. `Fisco2`: all secp256k1; chain CA,
-agency, node, and all three in `node.crt`.
+agency, node, and all three in `node.crt`. `SdkChain`: what the SDKs of 2.x and a node's port for them show.
 """
 
 import datetime
@@ -199,3 +199,29 @@ class Fisco2(Chain):
 
     def above_node(self):
         return self.agency.read_bytes() + self.ca.read_bytes()
+
+
+class SdkChain(Fisco2):
+    """Chain CA, agency and leaves below it, as the 2.x tools make them, of a kind of key that runtimes of today
+    accept: `P-256`, or `RSA-2048` (which FISCO BCOS 2.9 has for the SDKs alone, `conf/channel_cert`). With
+    `secp256k1` it is what `build_chain.sh` makes.
+    """
+
+    def __init__(self, directory, name, key_kind):
+        self.key_kind = key_kind
+        super().__init__(directory, name)
+
+    def new_key(self, path):
+        if self.key_kind == "RSA-2048":
+            options = ["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
+        else:
+            options = ["-algorithm", "EC", "-pkeyopt", f"ec_paramgen_curve:{self.key_kind}"]
+        # PKCS#8: the SDKs read nothing else.
+        openssl("genpkey", *options, "-out", path)
+
+    def sdk(self, name):
+        """A directory as SDKs want it, with ca.crt, sdk.crt and sdk.key; the path."""
+        made = self.node(name)
+        made.certificate.rename(made.directory / "sdk.crt")
+        made.key.rename(made.directory / "sdk.key")
+        return made.directory

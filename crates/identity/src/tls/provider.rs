@@ -11,7 +11,7 @@ use rustls::{CipherSuite, SignatureScheme};
 use webpki::aws_lc_rs as algorithms;
 
 use super::secp256k1_group::Secp256k1Group;
-use super::secp256k1_signature::{NodeSigningKey, Secp256k1Sha256};
+use super::secp256k1_signature::{NodeSigningKey, Secp256k1Ecdsa};
 use crate::certificate::private_key::{self, PrivateKeyError};
 
 /// ECDSA over secp256k1 with SHA-256 in TLS 1.3, among chainmesh nodes. IANA has given it no number;
@@ -20,7 +20,7 @@ pub const SECP256K1_SCHEME: SignatureScheme = SignatureScheme::Unknown(0xFE6B);
 
 type Algorithm = &'static dyn SignatureVerificationAlgorithm;
 
-const SECP256K1: Algorithm = &Secp256k1Sha256;
+const SECP256K1: Algorithm = &Secp256k1Ecdsa::Sha256;
 
 /// What a certificate may be signed with, and a handshake. SHA-1 is not among it.
 pub(super) static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
@@ -48,9 +48,18 @@ pub(super) static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorit
         ),
         (
             SignatureScheme::ECDSA_NISTP384_SHA384,
-            &[algorithms::ECDSA_P384_SHA384, algorithms::ECDSA_P256_SHA384],
+            &[
+                algorithms::ECDSA_P384_SHA384,
+                algorithms::ECDSA_P256_SHA384,
+                &Secp256k1Ecdsa::Sha384,
+            ],
         ),
-        (SignatureScheme::ECDSA_NISTP521_SHA512, &[algorithms::ECDSA_P521_SHA512]),
+        // OpenSSL 1.0.2 and what is made of it (TASSL, in FISCO BCOS 2.x and its SDKs) sign with
+        // the longest hash that is offered.
+        (
+            SignatureScheme::ECDSA_NISTP521_SHA512,
+            &[algorithms::ECDSA_P521_SHA512, &Secp256k1Ecdsa::Sha512],
+        ),
         (SignatureScheme::ED25519, &[algorithms::ED25519]),
         (SignatureScheme::RSA_PSS_SHA256, &[algorithms::RSA_PSS_2048_8192_SHA256_LEGACY_KEY]),
         (SignatureScheme::RSA_PSS_SHA384, &[algorithms::RSA_PSS_2048_8192_SHA384_LEGACY_KEY]),
