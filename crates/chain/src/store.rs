@@ -158,6 +158,9 @@ impl Store {
             path: path.clone(),
             source: Box::new(redb::Error::Io(error)),
         })?;
+        if create && !path.exists() {
+            Self::make(dir, &path)?;
+        }
         let mut builder = Database::builder();
         builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check);
         let database = builder.create(&path).map_err(|error| match error {
@@ -168,6 +171,25 @@ impl Store {
             other => StoreError::Open { path: path.clone(), source: Box::new(other.into()) },
         })?;
         Ok(Self { database, path })
+    }
+
+    /// Makes an empty database beside its place and moves it there when it is whole: redb writes its
+    /// first pages one after the other, and a process that is killed in between left a file that
+    /// nobody could open.
+    fn make(dir: &Path, path: &Path) -> Result<(), StoreError> {
+        let new = path.with_extension("redb.new");
+        let failed =
+            |source: redb::Error| StoreError::Open { path: new.clone(), source: Box::new(source) };
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(redb::Error::Io(error)));
+            }
+            _ => {}
+        }
+        drop(Database::create(&new).map_err(|error| failed(error.into()))?);
+        fs::rename(&new, path)
+            .and_then(|()| fs::File::open(dir)?.sync_all())
+            .map_err(|error| failed(redb::Error::Io(error)))
     }
 
     pub(crate) fn path(&self) -> &Path {

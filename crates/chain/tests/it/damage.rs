@@ -89,3 +89,17 @@ proptest! {
         });
     }
 }
+
+/// A process that is killed while it makes the store leaves a part of it beside its place: once it
+/// lay in its place, and nobody could open it any more.
+#[test]
+fn a_store_that_was_never_finished_is_made_anew() {
+    let dir = tempfile::tempdir().expect("directory");
+    let half = dir.path().join(format!("{DATABASE_FILE_NAME}.new"));
+    fs::write(&half, b"redb\x1a").expect("write");
+    let net = devnet(1);
+    let (blocks, tip) = net.grow(&net.start(), 3);
+    net.open(dir.path()).import(&blocks).expect("import");
+    assert!(!half.exists());
+    assert_eq!(read_all(dir.path()).expect("whole").0, tip.header.number);
+}

@@ -4,6 +4,7 @@
 //! Those that take longer than 15 s are ignored by `cargo test`; `crates/testkit/run` has them all.
 
 mod certificates;
+mod commits;
 mod crash;
 mod data_dir;
 mod flood;
