@@ -311,10 +311,10 @@ impl Session {
         }
     }
 
-    /// Appends a piece of a message that was begun.
+    /// Appends a piece of a message that was begun, from its first payload byte to its last.
     pub(crate) fn append(&mut self, piece: &[u8], out: &mut BytesMut) {
         if let Self::Tls(session) = self {
-            session.append(piece, out);
+            session.append_payload(piece, out);
         }
     }
 

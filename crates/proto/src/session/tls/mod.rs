@@ -133,6 +133,9 @@ pub struct TlsSession {
     packets: Packets,
     /// Where the record begins that is being filled in the out-buffer.
     filling: Option<usize>,
+    /// Bytes that a begun message lacks, and packets that wait for its end.
+    payload_left: usize,
+    held: Vec<u8>,
     /// The peer asked for new keys of ours.
     key_update_owed: bool,
     /// Handshake messages that came in parts.
@@ -160,6 +163,8 @@ impl TlsSession {
             kind,
             packets,
             filling: None,
+            payload_left: 0,
+            held: Vec::new(),
             key_update_owed: false,
             messages: BytesMut::new(),
             fault: None,
@@ -190,11 +195,17 @@ impl TlsSession {
         payload: &[u8],
         out: &mut BytesMut,
     ) {
-        self.begin(code, head, payload, out);
-        self.append(payload, out);
+        let head = head.unwrap_or_default();
+        let module =
+            (code != RAW_PACKET).then(|| packets::module_header(code, head.len() + payload.len()));
+        for part in [module.as_ref().map_or(&[][..], |header| header), head, payload] {
+            self.between_messages(part, out);
+        }
     }
 
-    /// Appends all of a message but its payload.
+    /// Appends all of a message but its payload, which must follow with
+    /// [`TlsSession::append_payload`] before the next message is begun. What is written meanwhile
+    /// with [`TlsSession::write`] comes behind it.
     pub(super) fn begin(
         &mut self,
         code: u64,
@@ -204,21 +215,44 @@ impl TlsSession {
     ) {
         let head = head.unwrap_or_default();
         if code != RAW_PACKET {
-            let header = packets::module_header(code, head.len() + payload.len());
-            self.append(&header, out);
+            self.append(&packets::module_header(code, head.len() + payload.len()), out);
         }
         self.append(head, out);
+        self.payload_left = payload.len();
+    }
+
+    /// Appends a piece of the payload of the message that was begun, and behind its last piece what
+    /// had to wait for it.
+    pub(super) fn append_payload(&mut self, piece: &[u8], out: &mut BytesMut) {
+        self.append(piece, out);
+        self.payload_left = self.payload_left.saturating_sub(piece.len());
+        if self.payload_left == 0 {
+            let held = core::mem::take(&mut self.held);
+            self.append(&held, out);
+        }
+    }
+
+    /// Appends packets, or a part of one, where no message is in the middle of its payload. It is
+    /// the base protocol's that has to wait then: a few small packets, until the message has left
+    /// or the peer is cut for not taking it.
+    fn between_messages(&mut self, bytes: &[u8], out: &mut BytesMut) {
+        if self.payload_left > 0 {
+            self.held.extend_from_slice(bytes);
+        } else {
+            self.append(bytes, out);
+        }
     }
 
     /// Appends a heartbeat packet, where the peer knows it.
     pub(super) fn heartbeat(&mut self, out: &mut BytesMut) {
         if self.kind != PeerKind::Fisco2 {
-            self.append(&packets::HEARTBEAT, out);
+            self.between_messages(&packets::HEARTBEAT, out);
             self.flush(out);
         }
     }
 
-    /// Says that nothing more will come.
+    /// Says that nothing more will come. A peer that is in the middle of a message hears only this
+    /// of a farewell.
     pub(super) fn close_notify(&mut self, out: &mut BytesMut) {
         self.flush(out);
         let warning = [1, 0];
@@ -227,7 +261,7 @@ impl TlsSession {
     }
 
     /// Appends bytes of the stream of packets.
-    pub(super) fn append(&mut self, mut bytes: &[u8], out: &mut BytesMut) {
+    fn append(&mut self, mut bytes: &[u8], out: &mut BytesMut) {
         while !bytes.is_empty() && self.fault.is_none() {
             let start = match self.filling {
                 Some(start) => start,

@@ -174,3 +174,29 @@ fn heartbeats_go_both_ways_every_five_seconds_and_silence_ends_the_session() {
         assert_eq!(side.cause().unwrap(), "nothing came from the peer for 45 s");
     }
 }
+
+/// A large message leaves in pieces. A heartbeat that was due meanwhile stood in the middle of it,
+/// and the stream of packets was lost.
+#[test]
+fn what_is_said_while_a_large_message_leaves_comes_behind_it() {
+    let (mut pair, recorders) = pair(Versions::Both);
+    pair.run_for(Duration::from_millis(200));
+    let payload: Bytes =
+        (0..1_000_000_u32).map(|at| at.wrapping_mul(2_654_435_761) as u8).collect();
+    recorders[DIALLER].context("test").send(0, payload.clone()).unwrap();
+    recorders[DIALLER].context("test").send(1, Bytes::from_static(b"next")).unwrap();
+    // The first piece is sealed and waits; so does all that is due: heartbeats of both kinds, and
+    // the answers to the peer's.
+    pair.sides[DIALLER].writable = false;
+    for side in [DIALLER, ACCEPTOR] {
+        pair.sides[side].link().probe();
+    }
+    pair.run_for(Duration::from_secs(7));
+    assert!(recorders[ACCEPTOR].messages().is_empty(), "the network took it");
+    pair.sides[DIALLER].writable = true;
+    pair.run_for(Duration::from_secs(1));
+    assert!(pair.both(|side| side.cause().is_none()), "{:?}", pair.sides[ACCEPTOR].cause());
+    let got = recorders[ACCEPTOR].messages();
+    assert!(got == [(0, payload), (1, Bytes::from_static(b"next"))], "{} messages", got.len());
+    assert_eq!(pair.sides.each_ref().map(|side| side.story()), ["AGEL", "AGEL"]);
+}
