@@ -6,6 +6,7 @@ use bytes::Bytes;
 use chainmesh_identity::PeerId;
 
 use super::{Broker, SdkKind, SdkSession};
+use crate::text::shown;
 
 /// The broker as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,10 +91,6 @@ pub struct AmopCounters {
 /// Longest topic that is shown, characters.
 const SHOWN: usize = 1024;
 
-fn shown(topic: &[u8]) -> String {
-    topic.escape_ascii().take(SHOWN).map(char::from).collect()
-}
-
 impl Broker {
     /// The broker as it is.
     #[must_use]
@@ -101,7 +98,7 @@ impl Broker {
         let sessions = self.sessions.open.iter().map(|(session, sdk)| SdkReport {
             session: *session,
             kind: sdk.kind,
-            topics: sdk.topics.iter().map(|topic| shown(topic.as_bytes())).collect(),
+            topics: sdk.topics.iter().map(|topic| shown(topic.as_bytes(), SHOWN)).collect(),
             restored: sdk.restored,
             slow: sdk.slow.is_some(),
             unanswered: sdk.pushes.len(),
@@ -127,7 +124,7 @@ impl Broker {
     fn topic_reports(&self) -> Vec<TopicReport> {
         let mut topics: BTreeMap<Bytes, TopicReport> = BTreeMap::new();
         let empty = |topic: &[u8]| {
-            let topic = shown(topic);
+            let topic = shown(topic, SHOWN);
             TopicReport { topic, sessions: Vec::new(), nodes: Vec::new() }
         };
         for (topic, sessions) in self.sessions.topics() {

@@ -16,12 +16,11 @@ use super::{
 };
 use crate::amop::{self, AmopConfig, AmopCounters, AmopReport, Broker, QueueFull, SdkSink};
 use crate::module::{Module, ModuleError, PeerContext, PeerHandler, TopicHandler};
+pub use crate::session::MESH;
 use crate::session::SendError;
 use crate::time::{Instant, earliest};
 use chainmesh_wire::mesh::NodeType;
 
-/// Name of the module.
-pub const MESH: &str = "mesh";
 /// Its version.
 pub const MESH_VERSION: u32 = 1;
 /// Its only message: a whole P2P packet, header included.

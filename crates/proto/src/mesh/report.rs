@@ -6,6 +6,7 @@ use chainmesh_wire::mesh::{NodeType, Version};
 
 use super::{Mesh, SessionId};
 use crate::module::PeerKind;
+use crate::text::shown;
 
 /// The mesh as this node sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,11 +154,6 @@ pub struct MeshCounters {
 /// Longest text of a peer that is shown, characters.
 const SHOWN: usize = 4096;
 
-/// A peer's text, escaped and cut.
-fn shown(text: &[u8]) -> String {
-    text.escape_ascii().take(SHOWN).map(char::from).collect()
-}
-
 impl Mesh {
     /// The mesh as this node sees it.
     #[must_use]
@@ -208,19 +204,23 @@ impl Mesh {
         MemberReport {
             name: self.router.name(member),
             short: *member,
-            long: self.router.long(member).map(|long| shown(long.as_bytes())).unwrap_or_default(),
+            long: self
+                .router
+                .long(member)
+                .map(|long| shown(long.as_bytes(), SHOWN))
+                .unwrap_or_default(),
             distance: self.router.distance(member).map(u32::from),
             next_hop: self.router.next_hop(member).map(|next| self.router.name(&next)),
             status_seq: status.map(|status| status.seq),
             groups: status
-                .map(|status| status.groups().map(|group| shown(group)).collect())
+                .map(|status| status.groups().map(|group| shown(group, SHOWN)).collect())
                 .unwrap_or_default(),
             front_nodes: status.map_or(0, super::status::Status::front_nodes),
             role: extension.map(|extension| extension.role),
             height: extension.map(|extension| extension.height),
             topic_seq: topics.map(|(seq, _)| *seq),
             topics: topics
-                .map(|(_, topics)| topics.iter().map(|topic| shown(topic)).collect())
+                .map(|(_, topics)| topics.iter().map(|topic| shown(topic, SHOWN)).collect())
                 .unwrap_or_default(),
         }
     }
@@ -233,7 +233,7 @@ impl Mesh {
             version: session.version,
             negotiated: session.negotiated,
             router_seq: session.router_seq,
-            rc2_topics: session.rc2.topics.iter().map(|topic| shown(topic)).collect(),
+            rc2_topics: session.rc2.topics.iter().map(|topic| shown(topic, SHOWN)).collect(),
         };
         self.sessions.iter().map(report).collect()
     }

@@ -370,8 +370,7 @@ impl Session {
     pub fn rest(&mut self) {
         match self {
             Self::Rlpx(session) => session.rest(),
-            Self::Tls(session) => session.rest(),
-            Self::Clear(_) => {}
+            Self::Tls(_) | Self::Clear(_) => {}
         }
     }
 }

@@ -180,16 +180,7 @@ impl Packet {
     /// # Errors
     /// When `frame` is not one whole packet.
     pub fn decode(frame: Bytes) -> Result<Self, MeshError> {
-        let given = frame.len();
-        let mut cursor = Cursor(frame);
-        let length = cursor.u32("header")?;
-        let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if length != given {
-            return Err(MeshError::LengthMismatch { length, given });
-        }
-        if length > MAX_PACKET {
-            return Err(MeshError::TooLarge { what: "packet", size: length, limit: MAX_PACKET });
-        }
+        let mut cursor = Cursor::of_packet(frame)?;
         let version = Version::from_number(cursor.u16("header")?)?;
         let packet_type = PacketType::from_number(cursor.u16("header")?);
         let seq = cursor.u32("header")?;

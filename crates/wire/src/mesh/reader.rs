@@ -2,6 +2,7 @@
 
 use bytes::BytesMut;
 
+use super::cursor::claimed_length;
 use super::packet::{HEADER, MAX_PACKET, ROUTED_HEADER};
 use super::{MeshError, Packet, Version};
 
@@ -49,11 +50,7 @@ impl PacketReader {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn length(&self, input: &[u8]) -> Result<Option<usize>, MeshError> {
-        let Some(length) = input.first_chunk() else { return Ok(None) };
-        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        if length > self.limit {
-            return Err(MeshError::TooLarge { what: "packet", size: length, limit: self.limit });
-        }
+        let Some(length) = claimed_length(input, self.limit)? else { return Ok(None) };
         let mut header = HEADER;
         if let Some([.., high, low]) = input.first_chunk::<6>() {
             let version = Version::from_number(u16::from_be_bytes([*high, *low]))?;

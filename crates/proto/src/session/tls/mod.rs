@@ -413,11 +413,6 @@ impl TlsSession {
         step.min(MAX_READ)
             .max((MAX_PLAIN + 64).min(self.packets.missing() + 64).saturating_sub(buffered))
     }
-
-    /// Gives back the memory that only a busy session needs.
-    pub(super) fn rest(&mut self) {
-        self.packets.rest();
-    }
 }
 
 impl From<TlsError> for SessionError {

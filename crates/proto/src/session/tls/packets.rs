@@ -73,7 +73,6 @@ impl Packets {
             Some(length) if self.plain.len() >= length => {
                 let packet = self.plain.split_to(length).freeze();
                 if self.plain.is_empty() {
-                    // Even an empty part of it would keep the buffer that was read into.
                     self.plain = BytesMut::new();
                 }
                 return Ok(Some(packet));
@@ -160,17 +159,14 @@ impl Packets {
     /// Takes the plaintext of a record.
     pub(super) fn take(&mut self, plain: BytesMut) {
         debug_assert!(self.plain.is_empty(), "a record is opened when the last one is used up");
-        self.plain = plain;
+        // Even an empty part of it would keep the buffer that was read into.
+        if !plain.is_empty() {
+            self.plain = plain;
+        }
     }
 
     /// Bytes that a packet lacks.
     pub(super) fn missing(&self) -> usize {
         self.need.saturating_sub(self.parts.len())
-    }
-
-    pub(super) fn rest(&mut self) {
-        if self.plain.is_empty() {
-            self.plain = BytesMut::new();
-        }
     }
 }

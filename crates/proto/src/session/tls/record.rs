@@ -97,6 +97,11 @@ impl Direction {
         Ok(Self { key: LessSafeKey::new(key), iv, seq, form })
     }
 
+    /// Bytes of the nonce that stand in a record.
+    fn explicit(&self) -> usize {
+        if self.form == Form::Tls12Gcm { EXPLICIT } else { 0 }
+    }
+
     fn counted_nonce(&self) -> [u8; NONCE_LEN] {
         let mut nonce = self.iv;
         for (byte, count) in nonce.iter_mut().skip(NONCE_LEN - 8).zip(self.seq.to_be_bytes()) {
@@ -160,7 +165,7 @@ impl Sealer {
 
     /// Bytes that [`Sealer::begin`] writes.
     pub(super) fn prefix(&self) -> usize {
-        HEADER + if self.direction.form == Form::Tls12Gcm { EXPLICIT } else { 0 }
+        HEADER + self.direction.explicit()
     }
 
     /// Seals the record that begins at `start` and ends with `out`.
@@ -170,8 +175,8 @@ impl Sealer {
         start: usize,
         out: &mut BytesMut,
     ) -> Result<(), TlsError> {
+        let prefix = self.prefix();
         let direction = &mut self.direction;
-        let prefix = HEADER + if direction.form == Form::Tls12Gcm { EXPLICIT } else { 0 };
         let tls13 = direction.form == Form::Tls13;
         if tls13 {
             out.put_u8(content.number());
@@ -256,11 +261,7 @@ impl Opener {
 
     /// Most bytes that the record can open to.
     pub(super) fn most(&self, record: Record) -> usize {
-        record.body.saturating_sub(self.explicit() + TAG)
-    }
-
-    fn explicit(&self) -> usize {
-        if self.0.form == Form::Tls12Gcm { EXPLICIT } else { 0 }
+        record.body.saturating_sub(self.0.explicit() + TAG)
     }
 
     /// Opens the record that `input` begins with: takes it off `input` and appends the plaintext to
@@ -273,7 +274,7 @@ impl Opener {
     ) -> Result<Content, TlsError> {
         let sealed = input.split_to(record.len());
         let (nonce, aad, used) = self.prepare(record, &sealed)?;
-        let at = HEADER + self.explicit();
+        let at = HEADER + self.0.explicit();
         let (text, tag) = sealed
             .get(at..)
             .and_then(|rest| rest.split_at_checked(rest.len().checked_sub(TAG)?))
@@ -298,7 +299,7 @@ impl Opener {
     ) -> Result<(Content, BytesMut), TlsError> {
         let mut sealed = input.split_to(record.len());
         let (nonce, aad, used) = self.prepare(record, &sealed)?;
-        let mut text = sealed.split_off(HEADER + self.explicit());
+        let mut text = sealed.split_off(HEADER + self.0.explicit());
         let aad = Aad::from(aad.get(..used).unwrap_or_default());
         let opened = self.0.key.open_in_place(nonce, aad, &mut text);
         let plain = opened.map_err(|_| TlsError::Forged)?;
@@ -309,7 +310,7 @@ impl Opener {
     }
 
     fn prepare(&self, record: Record, sealed: &[u8]) -> Result<(Nonce, [u8; 13], usize), TlsError> {
-        let plain = record.body.checked_sub(self.explicit() + TAG).ok_or(TlsError::Forged)?;
+        let plain = record.body.checked_sub(self.0.explicit() + TAG).ok_or(TlsError::Forged)?;
         let mut nonce = self.0.counted_nonce();
         if self.0.form == Form::Tls12Gcm {
             let explicit = sealed.get(HEADER..HEADER + EXPLICIT).ok_or(TlsError::Forged)?;

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::mesh::compress::{COMPRESS_ABOVE, MAX_UNPACKED, compress_snappy, decompress_snappy};
-use crate::mesh::cursor::Cursor;
+use crate::mesh::cursor::{Cursor, claimed_length};
 use crate::mesh::packet::MAX_PACKET;
 use crate::mesh::{EncodeError, MeshError};
 
@@ -154,16 +154,7 @@ impl Rc2Packet {
     /// # Errors
     /// When `frame` is not one whole packet.
     pub fn decode(frame: Bytes) -> Result<Self, MeshError> {
-        let given = frame.len();
-        let mut cursor = Cursor(frame);
-        let length = usize::try_from(cursor.u32("header")?).unwrap_or(usize::MAX);
-        if length != given {
-            return Err(MeshError::LengthMismatch { length, given });
-        }
-        if length > MAX_RC2_PACKET {
-            let limit = MAX_RC2_PACKET;
-            return Err(MeshError::TooLarge { what: "packet", size: length, limit });
-        }
+        let mut cursor = Cursor::of_packet(frame)?;
         Ok(Self {
             version: cursor.u16("header")?,
             protocol: ProtocolId(cursor.i32("header")?),
@@ -243,11 +234,7 @@ impl Rc2Reader {
     /// # Errors
     /// As [`read`](Self::read).
     pub fn length(&self, input: &[u8]) -> Result<Option<usize>, MeshError> {
-        let Some(length) = input.first_chunk() else { return Ok(None) };
-        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-        if length > self.limit {
-            return Err(MeshError::TooLarge { what: "packet", size: length, limit: self.limit });
-        }
+        let Some(length) = claimed_length(input, self.limit)? else { return Ok(None) };
         if length < RC2_HEADER {
             return Err(MeshError::LengthBelowHeader { length, header: RC2_HEADER });
         }

@@ -37,16 +37,7 @@ impl Rc2Packet {
     /// # Errors
     /// When `frame` is not one whole packet.
     pub fn decode_rc1(frame: Bytes) -> Result<Self, MeshError> {
-        let given = frame.len();
-        let mut cursor = Cursor(frame);
-        let length = usize::try_from(cursor.u32("header")?).unwrap_or(usize::MAX);
-        if length != given {
-            return Err(MeshError::LengthMismatch { length, given });
-        }
-        if length > MAX_RC2_PACKET {
-            let limit = MAX_RC2_PACKET;
-            return Err(MeshError::TooLarge { what: "packet", size: length, limit });
-        }
+        let mut cursor = Cursor::of_packet(frame)?;
         let protocol = from_rc1(cursor.i16("header")?);
         let packet_type = cursor.u16("header")?;
         Ok(Self {
