@@ -4,6 +4,7 @@ use core::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::client::{ResolvesClientCert, Resumption};
+use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::time_provider::TimeProvider;
@@ -21,6 +22,8 @@ use crate::certificate::{CertificateIdentity, IdentityError, KeyKind, ShortId};
 /// Our credentials and our trust. Either can be replaced while the node runs: handshakes that begin
 /// later use the new ones, sessions that are open go on.
 pub struct TlsMaterial {
+    /// Made once: a handshake need not.
+    provider: Arc<CryptoProvider>,
     credentials: RwLock<Arc<Credentials>>,
     trust: RwLock<Arc<Trust>>,
 }
@@ -53,7 +56,7 @@ impl TlsMaterial {
     #[must_use]
     pub fn new(credentials: Credentials, trust: Trust) -> Arc<Self> {
         let credentials = RwLock::new(Arc::new(credentials));
-        Arc::new(Self { credentials, trust: RwLock::new(Arc::new(trust)) })
+        Arc::new(Self { provider: provider(), credentials, trust: RwLock::new(Arc::new(trust)) })
     }
 
     /// What we show now.
@@ -131,7 +134,10 @@ pub fn client_config(
         expected: options.expected,
         verdict: verdict.clone(),
     };
-    let builder = ClientConfig::builder_with_details(provider(), Arc::clone(&options.time));
+    let builder = ClientConfig::builder_with_details(
+        Arc::clone(&material.provider),
+        Arc::clone(&options.time),
+    );
     let mut config = builder
         .with_protocol_versions(options.versions.list())?
         .dangerous()
@@ -157,7 +163,10 @@ pub fn server_config(
         expected: options.expected,
         verdict: verdict.clone(),
     };
-    let builder = ServerConfig::builder_with_details(provider(), Arc::clone(&options.time));
+    let builder = ServerConfig::builder_with_details(
+        Arc::clone(&material.provider),
+        Arc::clone(&options.time),
+    );
     let mut config = builder
         .with_protocol_versions(options.versions.list())?
         .with_client_cert_verifier(Arc::new(verifier))
