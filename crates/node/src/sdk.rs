@@ -6,11 +6,13 @@
 //! | `options.rs` | [`SdkOptions`]: where to listen, and how |
 //! | `ports.rs` | [`SdkPorts`]: the listeners, and how many clients there may be |
 //! | `secure.rs` | TLS with the clients, and who they are |
+//! | `conversation.rs` | what a connection of either port does until it ends |
 //! | `channel.rs` | a connection of the channel protocol |
 //! | `websocket.rs` | a connection of the WebSocket protocol |
 //! | `ledger.rs` | [`Ledger`]: what the calls are answered that SDKs make at their start |
 
 mod channel;
+mod conversation;
 mod ledger;
 mod options;
 mod ports;

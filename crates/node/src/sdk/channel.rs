@@ -12,32 +12,26 @@ use std::sync::Arc;
 use bytes::{Buf as _, Bytes, BytesMut};
 use chainmesh_net::Escaped;
 use chainmesh_net::amop::channel::{Channel, ChannelConfig, ChannelNotice, Input, Output};
-use chainmesh_net::amop::{QUEUE_BYTES, SdkCommand, SdkLink};
+use chainmesh_net::amop::{SdkCommand, SdkLink};
+use chainmesh_proto::time::Instant;
 use tokio::io::ReadBuf;
 use tracing::{debug, info};
 
+use super::conversation::{self, Backlog, Talk};
 use super::ledger::{Generation, Ledger};
 use super::ports::End;
 use super::secure::{Client, Stream};
 
-/// Bytes of frames that wait to be written above which no more are made of the link's commands.
-pub(super) const WRITING: usize = 256 * 1024;
-/// Bytes of answers that wait to be written above which nothing more is read from the client: who
-/// does not read what it asked for has to wait with more.
-pub(super) const ANSWERS: usize = 1024 * 1024;
 /// Bytes read at once.
 const READ: usize = 16 * 1024;
 
 /// One connection.
 struct Conversation {
-    link: SdkLink,
     face: Channel,
     ledger: Arc<Ledger>,
     stream: Box<dyn Stream>,
     received: BytesMut,
     frames: Frames,
-    /// Reading and writing take turns.
-    reads_first: bool,
 }
 
 /// Frames that wait to be written.
@@ -45,18 +39,9 @@ struct Conversation {
 struct Frames {
     /// Heads and bodies, and whether it is an answer.
     waiting: VecDeque<([Bytes; 2], bool)>,
-    bytes: usize,
-    answers: usize,
+    backlog: Backlog,
     /// TLS may hold something back.
     unflushed: bool,
-}
-
-/// What happened on the socket.
-enum Moved {
-    /// So many bytes came; none: the client has closed.
-    Read(usize),
-    /// Something was written.
-    Written,
 }
 
 /// Speaks with a client until one of the two ends it.
@@ -65,103 +50,82 @@ pub(super) async fn serve(client: Client, link: SdkLink, ledger: Arc<Ledger>) ->
     let face = Channel::new(config, link.now());
     let (received, frames) = (BytesMut::new(), Frames::default());
     let stream = client.stream;
-    Conversation { link, face, ledger, stream, received, frames, reads_first: false }.run().await
+    conversation::run(Conversation { face, ledger, stream, received, frames }, link).await
 }
 
-impl Conversation {
-    async fn run(mut self) -> End {
-        loop {
-            if let Err(end) = self.carry_out() {
-                return end;
-            }
-            let takes = self.frames.bytes < WRITING;
-            let reads = self.frames.answers < ANSWERS && self.link.answers() < QUEUE_BYTES;
-            let deadline = self.face.poll_timeout().map(|at| self.link.at(at));
-            let timer = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => core::future::pending().await,
-                }
-            };
-            self.reads_first = !self.reads_first;
-            let (stream, received) = (&mut self.stream, &mut self.received);
-            let (frames, first) = (&mut self.frames, self.reads_first);
-            tokio::select! {
-                moved = core::future::poll_fn(|cx| {
-                    for read in [first, !first] {
-                        let moved = match read {
-                            false => frames.poll_write(stream, cx).map_ok(|()| Moved::Written),
-                            true if reads => poll_read(stream, received, cx).map_ok(Moved::Read),
-                            true => Poll::Pending,
-                        };
-                        if moved.is_ready() {
-                            return moved;
-                        }
-                    }
-                    Poll::Pending
-                }) => match moved {
-                    Ok(Moved::Read(0)) => return End::Client,
-                    Ok(Moved::Read(_)) => {
-                        let now = self.link.now();
-                        self.face.receive(now, &mut self.received);
-                    }
-                    Ok(Moved::Written) => {}
-                    // A client of FISCO's closes without saying so in TLS.
-                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                        return End::Client;
-                    }
-                    Err(error) => return End::Broken(error),
-                },
-                command = self.link.next(), if takes => {
-                    if let Some(end) = self.command(command) {
-                        return end;
-                    }
-                }
-                last = self.link.last() => {
-                    if let Some(end) = self.command(last) {
-                        return end;
-                    }
-                }
-                () = timer => self.face.handle_timeout(self.link.now()),
-            }
+impl Talk for Conversation {
+    /// How many bytes.
+    type Read = usize;
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<usize, End>> {
+        match ready!(poll_read(&mut self.stream, &mut self.received, cx)) {
+            Ok(0) => Poll::Ready(Err(End::Client)),
+            read => Poll::Ready(read.map_err(end_of)),
         }
     }
 
-    fn command(&mut self, command: SdkCommand) -> Option<End> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        self.frames.poll_write(&mut self.stream, cx).map_err(end_of)
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.frames.backlog
+    }
+
+    fn came(&mut self, now: Instant, _: usize) -> Result<(), End> {
+        self.face.receive(now, &mut self.received);
+        Ok(())
+    }
+
+    fn command(&mut self, now: Instant, command: SdkCommand) -> Result<(), End> {
         let input = match command {
             SdkCommand::Push(cast, message) => Input::Push(cast, message),
             SdkCommand::Done(cast, message, result) => Input::Done(cast, message, result),
             SdkCommand::Verify(seq, question) => Input::Verify(seq, question),
-            SdkCommand::Close(fault) => return Some(End::Fault(fault)),
-            SdkCommand::Ended => return Some(End::Node),
+            SdkCommand::Close(fault) => return Err(End::Fault(fault)),
+            SdkCommand::Ended => return Err(End::Node),
         };
-        self.face.handle(self.link.now(), input);
-        None
+        self.face.handle(now, input);
+        Ok(())
     }
 
-    /// Does what the face wants.
-    fn carry_out(&mut self) -> Result<(), End> {
+    fn carry_out(&mut self, link: &mut SdkLink) -> Result<(), End> {
         while let Some(output) = self.face.poll() {
             match output {
                 Output::Send { head, body, push } => self.frames.put([head, body], push.is_none()),
-                Output::Broker(input) => self.link.handle(input),
+                Output::Broker(input) => link.handle(input),
                 Output::Rpc { seq, body } => {
                     let body = self.ledger.answer(Generation::Two, &body).into();
-                    self.face.handle(self.link.now(), Input::RpcAnswer { seq, body });
+                    self.face.handle(link.now(), Input::RpcAnswer { seq, body });
                 }
-                Output::Notice(notice) => tell(&self.link, &notice),
+                Output::Notice(notice) => tell(link, &notice),
                 Output::Close(fault) => return Err(End::Fault(fault)),
             }
         }
         Ok(())
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.face.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.face.handle_timeout(now);
+    }
+}
+
+fn end_of(error: io::Error) -> End {
+    match error.kind() {
+        // A client of FISCO's closes without saying so in TLS.
+        io::ErrorKind::UnexpectedEof => End::Client,
+        _ => End::Broken(error),
     }
 }
 
 impl Frames {
     fn put(&mut self, frame: [Bytes; 2], answer: bool) {
         let size = frame.iter().map(Bytes::len).sum();
-        self.bytes += size;
-        self.answers += if answer { size } else { 0 };
+        self.backlog.add(size, answer);
         self.waiting.push_back((frame, answer));
     }
 
@@ -190,9 +154,7 @@ impl Frames {
         frame[0].advance(of_head);
         let of_body = (written - of_head).min(frame[1].len());
         frame[1].advance(of_body);
-        let gone = of_head + of_body;
-        self.bytes -= gone;
-        self.answers -= if *answer { gone } else { 0 };
+        self.backlog.remove(of_head + of_body, *answer);
         if frame.iter().all(Bytes::is_empty) {
             self.waiting.pop_front();
         }

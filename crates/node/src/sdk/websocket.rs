@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use chainmesh_net::amop::ws::{Input, Output, Ws, WsConfig, WsNotice};
-use chainmesh_net::amop::{QUEUE_BYTES, SdkCommand, SdkLink};
+use chainmesh_net::amop::{SdkCommand, SdkLink};
+use chainmesh_proto::time::Instant;
 use futures_util::{Sink, Stream as _};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tracing::{debug, info};
 
-use super::channel::{ANSWERS, WRITING};
+use super::conversation::{self, Backlog, Talk};
 use super::ledger::{Generation, Ledger};
 use super::ports::End;
 use super::secure::{Client, Stream};
@@ -28,13 +29,10 @@ const READ: usize = 8 * 1024;
 pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
 
 struct Conversation {
-    link: SdkLink,
     face: Ws,
     ledger: Arc<Ledger>,
     socket: Socket,
     messages: Messages,
-    /// Reading and writing take turns.
-    reads_first: bool,
 }
 
 /// Messages that wait to be written.
@@ -42,14 +40,8 @@ struct Conversation {
 struct Messages {
     /// What is to be said, and whether it is an answer.
     waiting: VecDeque<(Message, bool)>,
-    bytes: usize,
-    answers: usize,
+    backlog: Backlog,
     unflushed: bool,
-}
-
-enum Moved {
-    Read(Option<Message>),
-    Written,
 }
 
 /// Answers a client's request for a WebSocket.
@@ -70,67 +62,29 @@ pub(super) async fn serve(client: Client<Socket>, link: SdkLink, ledger: Arc<Led
     let config = WsConfig { session: link.session(), identity, heights: Vec::new() };
     let face = Ws::new(config, link.now());
     let messages = Messages::default();
-    Conversation { link, face, ledger, socket, messages, reads_first: false }.run().await
+    conversation::run(Conversation { face, ledger, socket, messages }, link).await
 }
 
-impl Conversation {
-    async fn run(mut self) -> End {
-        loop {
-            if let Err(end) = self.carry_out() {
-                return end;
-            }
-            let takes = self.messages.bytes < WRITING;
-            let reads = self.messages.answers < ANSWERS && self.link.answers() < QUEUE_BYTES;
-            let deadline = self.face.poll_timeout().map(|at| self.link.at(at));
-            let timer = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(at).await,
-                    None => core::future::pending().await,
-                }
-            };
-            self.reads_first = !self.reads_first;
-            let (socket, messages, first) =
-                (&mut self.socket, &mut self.messages, self.reads_first);
-            tokio::select! {
-                moved = core::future::poll_fn(|cx| {
-                    for read in [first, !first] {
-                        let moved = match read {
-                            false => messages.poll_write(socket, cx).map_ok(|()| Moved::Written),
-                            true if reads => poll_read(socket, cx),
-                            true => Poll::Pending,
-                        };
-                        if moved.is_ready() {
-                            return moved;
-                        }
-                    }
-                    Poll::Pending
-                }) => match moved {
-                    Ok(Moved::Read(message)) => {
-                        if let Some(end) = self.read(message) {
-                            return end;
-                        }
-                    }
-                    Ok(Moved::Written) => {}
-                    Err(error) => return end_of(error),
-                },
-                command = self.link.next(), if takes => {
-                    if let Some(end) = self.command(command) {
-                        return end;
-                    }
-                }
-                last = self.link.last() => {
-                    if let Some(end) = self.command(last) {
-                        return end;
-                    }
-                }
-                () = timer => self.face.handle_timeout(self.link.now()),
-            }
-        }
+impl Talk for Conversation {
+    /// A message; none: the client has closed.
+    type Read = Option<Message>;
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, End>> {
+        let message = ready!(Pin::new(&mut self.socket).poll_next(cx)).transpose();
+        Poll::Ready(message.map_err(end_of))
     }
 
-    fn read(&mut self, message: Option<Message>) -> Option<End> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        self.messages.poll_write(&mut self.socket, cx).map_err(end_of)
+    }
+
+    fn backlog(&self) -> Backlog {
+        self.messages.backlog
+    }
+
+    fn came(&mut self, now: Instant, message: Option<Message>) -> Result<(), End> {
         let input = match message {
-            None | Some(Message::Close(_)) => return Some(End::Client),
+            None | Some(Message::Close(_)) => return Err(End::Client),
             Some(Message::Binary(message)) => Input::Message(message),
             // FISCO's node reads both alike.
             Some(Message::Text(text)) => Input::Message(text.into()),
@@ -140,46 +94,49 @@ impl Conversation {
                 Input::Alive
             }
         };
-        self.face.handle(self.link.now(), input);
-        None
+        self.face.handle(now, input);
+        Ok(())
     }
 
-    fn command(&mut self, command: SdkCommand) -> Option<End> {
+    fn command(&mut self, now: Instant, command: SdkCommand) -> Result<(), End> {
         let input = match command {
             SdkCommand::Push(cast, message) => Input::Push(cast, message),
             SdkCommand::Done(cast, message, result) => Input::Done(cast, message, result),
             // Only SDKs of 2.x are asked.
-            SdkCommand::Verify(..) => return None,
-            SdkCommand::Close(fault) => return Some(End::Fault(fault)),
-            SdkCommand::Ended => return Some(End::Node),
+            SdkCommand::Verify(..) => return Ok(()),
+            SdkCommand::Close(fault) => return Err(End::Fault(fault)),
+            SdkCommand::Ended => return Err(End::Node),
         };
-        self.face.handle(self.link.now(), input);
-        None
+        self.face.handle(now, input);
+        Ok(())
     }
 
-    fn carry_out(&mut self) -> Result<(), End> {
+    fn carry_out(&mut self, link: &mut SdkLink) -> Result<(), End> {
         while let Some(output) = self.face.poll() {
             match output {
                 Output::Send { head, body, push } => {
                     self.messages.put(Message::Binary(whole(head, body)), push.is_none());
                 }
                 Output::Ping => self.messages.put(Message::Ping(Bytes::new()), true),
-                Output::Broker(input) => self.link.handle(input),
+                Output::Broker(input) => link.handle(input),
                 Output::Rpc { seq, body } => {
                     let body = self.ledger.answer(Generation::Three, &body).into();
-                    self.face.handle(self.link.now(), Input::RpcAnswer { seq, body });
+                    self.face.handle(link.now(), Input::RpcAnswer { seq, body });
                 }
-                Output::Notice(notice) => tell(&self.link, &notice),
+                Output::Notice(notice) => tell(link, &notice),
                 Output::Close(fault) => return Err(End::Fault(fault)),
             }
         }
         Ok(())
     }
-}
 
-fn poll_read(socket: &mut Socket, cx: &mut Context<'_>) -> Poll<Result<Moved, Error>> {
-    let message = ready!(Pin::new(socket).poll_next(cx)).transpose()?;
-    Poll::Ready(Ok(Moved::Read(message)))
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.face.poll_timeout()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.face.handle_timeout(now);
+    }
 }
 
 /// A message is one piece.
@@ -195,8 +152,7 @@ fn whole(head: Bytes, body: Bytes) -> Bytes {
 
 impl Messages {
     fn put(&mut self, message: Message, answer: bool) {
-        self.bytes += message.len();
-        self.answers += if answer { message.len() } else { 0 };
+        self.backlog.add(message.len(), answer);
         self.waiting.push_back((message, answer));
     }
 
@@ -212,8 +168,7 @@ impl Messages {
         }
         ready!(socket.as_mut().poll_ready(cx))?;
         if let Some((message, answer)) = self.waiting.pop_front() {
-            self.bytes -= message.len();
-            self.answers -= if answer { message.len() } else { 0 };
+            self.backlog.remove(message.len(), answer);
             self.unflushed = true;
             socket.start_send(message)?;
         }

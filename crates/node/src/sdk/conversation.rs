@@ -1,0 +1,129 @@
+//! What a connection of either port does until it ends: the face is asked what it wants, bytes are
+//! read and written in turns, commands of the broker come in between.
+
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+
+use chainmesh_net::amop::{QUEUE_BYTES, SdkCommand, SdkLink};
+use chainmesh_proto::time::Instant;
+
+use super::ports::End;
+
+/// Bytes of frames that wait to be written above which no more are made of the link's commands.
+const WRITING: usize = 256 * 1024;
+/// Bytes of answers that wait to be written above which nothing more is read from the client: who
+/// does not read what it asked for has to wait with more.
+const ANSWERS: usize = 1024 * 1024;
+
+/// Bytes that wait to be written.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Backlog {
+    pub(super) bytes: usize,
+    /// Those of them that the client asked for.
+    pub(super) answers: usize,
+}
+
+impl Backlog {
+    pub(super) const fn add(&mut self, bytes: usize, answer: bool) {
+        self.bytes += bytes;
+        self.answers += if answer { bytes } else { 0 };
+    }
+
+    pub(super) const fn remove(&mut self, bytes: usize, answer: bool) {
+        self.bytes -= bytes;
+        self.answers -= if answer { bytes } else { 0 };
+    }
+}
+
+/// One of the two protocols, on its socket.
+pub(super) trait Talk {
+    /// What is read at once.
+    type Read;
+
+    /// Reads. An end that the client made is an end like another.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Self::Read, End>>;
+
+    /// Ready when something was written; pending also when there is nothing to be written.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>>;
+
+    /// What waits to be written.
+    fn backlog(&self) -> Backlog;
+
+    /// Takes what was read.
+    fn came(&mut self, now: Instant, read: Self::Read) -> Result<(), End>;
+
+    /// Takes what the broker says.
+    fn command(&mut self, now: Instant, command: SdkCommand) -> Result<(), End>;
+
+    /// Does what the face wants.
+    fn carry_out(&mut self, link: &mut SdkLink) -> Result<(), End>;
+
+    /// When the face wants to be woken.
+    fn poll_timeout(&self) -> Option<Instant>;
+
+    /// Wakes it.
+    fn handle_timeout(&mut self, now: Instant);
+}
+
+/// What happened on the socket.
+enum Moved<R> {
+    Read(R),
+    Written,
+}
+
+/// Speaks with a client until one of the two ends it.
+pub(super) async fn run<T: Talk>(mut talk: T, mut link: SdkLink) -> End {
+    // Reading and writing take turns.
+    let mut reads_first = false;
+    loop {
+        reads_first = !reads_first;
+        if let Err(end) = turn(&mut talk, &mut link, reads_first).await {
+            return end;
+        }
+    }
+}
+
+async fn turn<T: Talk>(talk: &mut T, link: &mut SdkLink, reads_first: bool) -> Result<(), End> {
+    talk.carry_out(link)?;
+    let waiting = talk.backlog();
+    let takes = waiting.bytes < WRITING;
+    let reads = waiting.answers < ANSWERS && link.answers() < QUEUE_BYTES;
+    let deadline = talk.poll_timeout().map(|at| link.at(at));
+    let timer = async {
+        match deadline {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => core::future::pending().await,
+        }
+    };
+    tokio::select! {
+        moved = poll_fn(|cx| move_once(talk, cx, reads, reads_first)) => match moved? {
+            Moved::Read(read) => talk.came(link.now(), read),
+            Moved::Written => Ok(()),
+        },
+        command = link.next(), if takes => talk.command(link.now(), command),
+        last = link.last() => talk.command(link.now(), last),
+        () = timer => {
+            talk.handle_timeout(link.now());
+            Ok(())
+        }
+    }
+}
+
+fn move_once<T: Talk>(
+    talk: &mut T,
+    cx: &mut Context<'_>,
+    reads: bool,
+    reads_first: bool,
+) -> Poll<Result<Moved<T::Read>, End>> {
+    for read in [reads_first, !reads_first] {
+        let moved = match read {
+            false => talk.poll_write(cx).map_ok(|()| Moved::Written),
+            true if reads => talk.poll_read(cx).map_ok(Moved::Read),
+            true => Poll::Pending,
+        };
+        if moved.is_ready() {
+            return moved;
+        }
+    }
+    Poll::Pending
+}
