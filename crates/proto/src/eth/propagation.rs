@@ -1,0 +1,38 @@
+//! Who is sent a new block whole, and who is told of it (geth v1.13, `eth/handler.go`).
+//!
+//! A block that has passed the checks which need no execution goes whole to the square root of the
+//! peers that do not have it, and once it is imported its hash goes to the rest. On a chain of proof
+//! of stake nothing is said at all: whoever finds its blocks there is not a peer, and peers end the
+//! session of one that says it.
+
+use chainmesh_identity::PeerId;
+use rand_chacha::ChaCha8Rng;
+use rand_core::Rng;
+
+/// Blocks further below the head are not passed on (geth, `maxUncleDist`).
+pub const MAX_BELOW_HEAD: u64 = 7;
+
+/// Blocks further above the head are not passed on (geth, `maxQueueDist`).
+pub const MAX_ABOVE_HEAD: u64 = 32;
+
+/// Whether a block with this number is news to somebody whose peers stand about where we do.
+#[must_use]
+pub const fn is_news(number: u64, head: u64) -> bool {
+    number.saturating_add(MAX_BELOW_HEAD) >= head && number <= head.saturating_add(MAX_ABOVE_HEAD)
+}
+
+/// Those of the peers without a block that it is sent to whole: ⌊√n⌋ of them, at random.
+#[must_use]
+pub fn few(mut without: Vec<PeerId>, random: &mut ChaCha8Rng) -> Vec<PeerId> {
+    let count = without.len().isqrt();
+    for place in 0..count {
+        let left = (without.len() - place) as u64;
+        let chosen = usize::try_from(random.next_u64() % left).unwrap_or(0);
+        without.swap(place, place + chosen);
+    }
+    without.truncate(count);
+    without
+}
+
+#[cfg(test)]
+mod tests;
