@@ -1,5 +1,6 @@
 //! [`Chain`]: the blocks on disk, and which of them are canonical.
 
+mod announced;
 mod import;
 mod snapshots;
 
@@ -10,7 +11,7 @@ use std::time::SystemTime;
 use alloy_consensus::Header;
 use alloy_eip2124::ForkFilter;
 use alloy_genesis::Genesis;
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use alloy_rlp::Decodable;
 use bytes::Bytes;
 use chainmesh_proto::eth::chain::{
@@ -303,6 +304,10 @@ impl ChainReader for Chain {
 impl ChainWriter for Chain {
     fn import(&self, blocks: &[SyncBlock]) -> Result<ChainHead, ImportError> {
         self.import_batch(blocks)
+    }
+
+    fn check_header(&self, header: &Header, hash: &B256) -> Result<Option<U256>, ImportError> {
+        self.check_announced(header, hash)
     }
 }
 

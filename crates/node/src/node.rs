@@ -307,6 +307,8 @@ fn eth(chain: &Arc<Chain>, network_id: Option<u64>) -> EthChain {
         // The Status of eth/69 has no total difficulty, by which the branches of other chains
         // are compared: after a partition a shorter, heavier branch would never be asked for.
         eth.versions.retain(|version| *version < EthVersion::Eth69);
+    } else {
+        eth.block_gossip = false;
     }
     eth.network_id = network_id;
     eth.sync = Some(Arc::<Chain>::clone(chain));

@@ -260,3 +260,24 @@ fn a_reopened_chain_knows_who_signed_recently() {
     chain.import(&more).expect("more");
     assert_eq!(chain.clique_snapshot(&B256::ZERO).expect("read"), None);
 }
+
+/// A block may be passed on when its header and seal are right, before anybody executes it.
+#[test]
+fn the_header_of_a_new_block_is_checked_with_its_seal() {
+    let net = devnet(1);
+    let dir = tempfile::tempdir().expect("directory");
+    let chain = net.open(dir.path());
+    let good = net.producers[0].next_on(&chain, chain.head().timestamp + 1).expect("block");
+    let total = chain.head().total_difficulty + good.header.difficulty;
+    assert_eq!(chain.check_header(&good.header, &good.hash).expect("valid"), Some(total));
+    // Sealed by somebody else, or changed since.
+    let mut changed = good.header.clone();
+    changed.gas_used = 1;
+    let hash = changed.hash_slow();
+    assert!(chain.check_header(&changed, &hash).is_err());
+    let mut orphan = good.header.clone();
+    orphan.parent_hash = B256::repeat_byte(9);
+    assert_eq!(chain.check_header(&orphan, &orphan.hash_slow()).expect("unknown parent"), None);
+    chain.import(std::slice::from_ref(&good)).expect("import");
+    assert_eq!(chain.check_header(&good.header, &good.hash).expect("known"), None);
+}

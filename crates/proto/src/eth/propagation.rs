@@ -7,7 +7,7 @@
 
 use chainmesh_identity::PeerId;
 use rand_chacha::ChaCha8Rng;
-use rand_core::Rng;
+use rand_core::{Rng, SeedableRng};
 
 /// Blocks further below the head are not passed on (geth, `maxUncleDist`).
 pub const MAX_BELOW_HEAD: u64 = 7;
@@ -21,17 +21,28 @@ pub const fn is_news(number: u64, head: u64) -> bool {
     number.saturating_add(MAX_BELOW_HEAD) >= head && number <= head.saturating_add(MAX_ABOVE_HEAD)
 }
 
-/// Those of the peers without a block that it is sent to whole: ⌊√n⌋ of them, at random.
-#[must_use]
-pub fn few(mut without: Vec<PeerId>, random: &mut ChaCha8Rng) -> Vec<PeerId> {
-    let count = without.len().isqrt();
-    for place in 0..count {
-        let left = (without.len() - place) as u64;
-        let chosen = usize::try_from(random.next_u64() % left).unwrap_or(0);
-        without.swap(place, place + chosen);
+/// Draws those of the peers that are sent a block whole.
+#[derive(Debug)]
+pub struct Few(ChaCha8Rng);
+
+impl Few {
+    /// The same seed draws the same peers.
+    #[must_use]
+    pub fn new(seed: [u8; 32]) -> Self {
+        Self(ChaCha8Rng::from_seed(seed))
     }
-    without.truncate(count);
-    without
+
+    /// ⌊√n⌋ of the n peers that do not have the block.
+    pub fn draw(&mut self, mut without: Vec<PeerId>) -> Vec<PeerId> {
+        let count = without.len().isqrt();
+        for place in 0..count {
+            let left = (without.len() - place) as u64;
+            let chosen = usize::try_from(self.0.next_u64() % left).unwrap_or(0);
+            without.swap(place, place + chosen);
+        }
+        without.truncate(count);
+        without
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,5 @@
 use std::collections::BTreeMap;
 
-use rand_core::SeedableRng;
-
 use super::*;
 
 fn peer(number: u8) -> PeerId {
@@ -10,13 +8,13 @@ fn peer(number: u8) -> PeerId {
 
 #[test]
 fn the_square_root_of_the_peers_gets_a_block_whole_and_each_has_the_same_chance() {
-    let mut random = ChaCha8Rng::from_seed([7; 32]);
+    let mut few = Few::new([7; 32]);
     for (peers, expected) in [(0, 0), (1, 1), (3, 1), (4, 2), (50, 7)] {
-        assert_eq!(few((0..peers).map(peer).collect(), &mut random).len(), expected);
+        assert_eq!(few.draw((0..peers).map(peer).collect()).len(), expected);
     }
     let mut drawn: BTreeMap<PeerId, u32> = BTreeMap::new();
     for _ in 0..9_000 {
-        for id in few((0..9).map(peer).collect(), &mut random) {
+        for id in few.draw((0..9).map(peer).collect()) {
             *drawn.entry(id).or_default() += 1;
         }
     }
