@@ -48,4 +48,4 @@ pub use lock::DataDirLock;
 pub use producer::Producer;
 pub use spec::{ChainSpec, Consensus};
 pub use state::StateView;
-pub use store::{DATABASE_FILE_NAME, StoreError};
+pub use store::{DATABASE_FILE_NAME, Damage, StoreError};
