@@ -1,7 +1,9 @@
 //! [`Chain`]: the blocks on disk, and which of them are canonical.
 
+mod ahead;
 mod content;
 mod import;
+mod run;
 mod snapshots;
 
 use std::path::{Path, PathBuf};

@@ -79,13 +79,18 @@ impl<'t> Tables<'t> {
         Ok(self.canonical.get(number)?.map(|hash| B256::from(hash.value())))
     }
 
-    pub(crate) fn set_canonical(&mut self, number: u64, hash: B256) -> Result<(), StoreError> {
-        self.canonical.insert(number, hash.0)?;
-        Ok(())
+    /// Makes a block canonical; returns the one that was.
+    pub(crate) fn set_canonical(
+        &mut self,
+        number: u64,
+        hash: B256,
+    ) -> Result<Option<B256>, StoreError> {
+        Ok(self.canonical.insert(number, hash.0)?.map(|before| B256::from(before.value())))
     }
 
-    pub(crate) fn clear_canonical(&mut self, number: u64) -> Result<bool, StoreError> {
-        Ok(self.canonical.remove(number)?.is_some())
+    /// Leaves a number without a canonical block; returns the one that was.
+    pub(crate) fn clear_canonical(&mut self, number: u64) -> Result<Option<B256>, StoreError> {
+        Ok(self.canonical.remove(number)?.map(|before| B256::from(before.value())))
     }
 
     pub(crate) fn snapshot(&self, hash: &B256) -> Result<Option<Vec<u8>>, StoreError> {
