@@ -35,8 +35,8 @@ mod verify;
 
 pub use body::{Body, RecoveredBody, Transaction, recover_senders, recover_senders_with};
 pub use build::{
-    BlockAttributes, Built, InOrder, MAX_BUILT_BODY, SkipReason, Skipped, TransactionSource,
-    build_block,
+    BlockAttributes, BlockTemplate, Built, InOrder, MAX_BUILT_BODY, SkipReason, Skipped,
+    TransactionSource, build_block,
 };
 pub use call::{
     CallError, CallOutcome, CallRequest, CallResult, DEFAULT_CALL_GAS_CAP, Fees, call,
