@@ -191,6 +191,8 @@ impl<S: StateTables> DatabaseRef for BlockState<S> {
             balance: account.balance,
             nonce: account.nonce,
             code_hash: account.code_hash,
+            // It is asked for when it is run. (The default is an empty code, which would be run.)
+            code: None,
             ..AccountInfo::default()
         }))
     }
