@@ -99,8 +99,9 @@ pub trait ChainReader: Send + Sync {
     /// When the store fails.
     fn body_rlp(&self, hash: &B256) -> Result<Option<Bytes>, StorageError>;
 
-    /// The RLP list of the receipts of a known block, each as in a `Receipts` message of eth/68
-    /// (with its bloom filter). `None` also where receipts are not kept.
+    /// The receipts of a known block: an RLP list of receipts with their blooms, each in its form
+    /// of `Receipts` messages up to eth/68 (a list, or a string of type byte and list). A chain
+    /// that keeps none says so.
     ///
     /// # Errors
     /// When the store fails.
