@@ -7,6 +7,7 @@
 //! Who may sign is the question of a [`Snapshot`].
 
 mod snapshot;
+mod votes;
 
 use alloy_consensus::Header;
 use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
@@ -18,6 +19,7 @@ use secp256k1::{Message, PublicKey, SecretKey};
 use crate::ChainSpec;
 
 pub use snapshot::Snapshot;
+pub use votes::{Tally, Vote};
 
 /// Bytes of extra data in front of everything else, for the signer to write what it likes.
 pub const VANITY_LENGTH: usize = 32;

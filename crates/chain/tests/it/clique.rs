@@ -159,19 +159,23 @@ fn each_rule_of_a_header_alone() {
     assert_eq!(broken(&net, resealed(&net, &good, 2, |_| {})), turn);
 }
 
+/// The only signer adds another, which may seal the next block.
 #[test]
-fn a_vote_is_well_formed_and_not_counted() {
-    let net = devnet(3);
-    let (good, _) = net.child(&net.start(), 1, 1);
-    let vote = resealed(&net, &good, 1, |header| {
-        header.beneficiary = Address::repeat_byte(7);
+fn a_vote_counts_behind_its_block() {
+    let net = devnet(1);
+    let (good, _) = net.child(&net.start(), 0, 1);
+    let added = Producer::new(key(2)).signer();
+    let vote = resealed(&net, &good, 0, |header| {
+        header.beneficiary = added;
         header.nonce = clique::NONCE_ADD;
     });
     let dir = tempfile::tempdir().expect("directory");
     let chain = net.open(dir.path());
     chain.import(std::slice::from_ref(&vote)).expect("a vote");
     let snapshot = chain.clique_snapshot(&vote.hash).expect("read").expect("clique");
-    assert_eq!(snapshot.signers().len(), 3);
+    assert_eq!(snapshot.signers().len(), 2);
+    let next = Producer::new(key(2)).next_on(&chain, vote.header.timestamp + 1).expect("its block");
+    assert_eq!(chain.import(&[next]).expect("import").number, 2);
 }
 
 #[test]

@@ -10,3 +10,4 @@ mod files;
 mod heads;
 mod kill;
 mod rules;
+mod votes;
