@@ -110,7 +110,7 @@ fn the_handle_knows_blocks_and_signers() {
     handle.snapshot(Some(1_000)).expect_err("no such block");
     handle.snapshot_at(&B256::ZERO).expect_err("no such block");
     assert_eq!(handle.validator_state(), ValidatorState::Off);
-    handle.clone().set_validator_state(ValidatorState::NotASigner);
+    handle.set_validator_state(ValidatorState::NotASigner);
     assert_eq!(handle.validator_state(), ValidatorState::NotASigner);
 }
 
