@@ -18,10 +18,7 @@ use crate::clique::{self, CliqueError, Proposals, Snapshot};
 use crate::store::{Damage, StoreError};
 use crate::{Chain, ChainSpec, Consensus, block, rules};
 
-pub use payload::{
-    Candidate, EmptyBlocks, NeedsExecution, NoTransactions, Payload, PayloadBuilder, PayloadError,
-    TransactionSource, empty_body,
-};
+pub use payload::{EmptyBlocks, NeedsExecution, Payload, PayloadBuilder, PayloadError, empty_body};
 
 /// Why there is no next block yet, or never will be one.
 #[derive(Debug, thiserror::Error)]

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use alloy_primitives::{Address, B256};
 use chainmesh_proto::eth::chain::{ChainReader, StorageError};
 
-use super::{DIFFICULTY_IN_TURN, Proposals, Snapshot, TooManyProposals};
-use crate::{Chain, StoreError};
+use super::{CliqueError, DIFFICULTY_IN_TURN, Proposals, Snapshot, TooManyProposals};
+use crate::{Chain, Producer, StoreError};
 
 /// How many of the last blocks [`CliqueHandle::status`] looks at (go-ethereum, `clique_status`).
 const STATUS_BLOCKS: u64 = 64;
@@ -35,6 +35,8 @@ pub enum ValidatorState {
         /// The first block that it may seal.
         next: u64,
     },
+    /// It has just been started and fetches the blocks that it has missed.
+    Synchronising,
     /// The network makes no empty blocks, and there is nothing to put into one.
     WaitingForTransactions,
     /// Our clock is behind the last block, so that there is nothing to do but wait.
@@ -72,6 +74,7 @@ impl core::fmt::Display for ValidatorState {
             Self::SignedRecently { next } => {
                 write!(f, "others have to seal before block {next}")
             }
+            Self::Synchronising => write!(f, "waiting for the blocks that it has missed"),
             Self::WaitingForTransactions => write!(f, "waiting for transactions"),
             Self::ClockBehind { at, now } => {
                 let behind = at.saturating_sub(*now);
@@ -234,6 +237,31 @@ impl CliqueHandle {
         let in_turn_percent =
             if blocks == 0 { 100.0 } else { 100.0 * in_turn as f64 / blocks as f64 };
         Ok(CliqueStatus { in_turn_percent, sealed, blocks })
+    }
+
+    /// What a validator with this address has to do now; `now` is in seconds since 1970. Reads the
+    /// disk.
+    ///
+    /// # Errors
+    /// See [`HandleError`].
+    pub fn turn(&self, signer: Address, now: u64) -> Result<ValidatorState, HandleError> {
+        let head = self.chain.head();
+        let Some(at) = Producer::ready_at(self.chain.spec(), head.timestamp) else {
+            return Ok(ValidatorState::Ended);
+        };
+        let snapshot = self.snapshot_at(&head.hash)?;
+        Ok(match snapshot.authorize(signer) {
+            Err(CliqueError::SignedRecently { next, .. }) => {
+                ValidatorState::SignedRecently { next }
+            }
+            Err(_) => ValidatorState::NotASigner,
+            // No block of the future becomes the head: it is the clock that was set back.
+            Ok(()) if head.timestamp > now => ValidatorState::ClockBehind { at, now },
+            Ok(()) => {
+                let number = head.number.saturating_add(1);
+                ValidatorState::Sealing { number, at, in_turn: snapshot.in_turn(number, signer) }
+            }
+        })
     }
 
     /// What the validator of this node is doing.

@@ -3,47 +3,11 @@
 
 use alloy_consensus::Header;
 use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use alloy_trie::EMPTY_ROOT_HASH;
 use bytes::Bytes;
 
 use crate::{ChainSpec, block};
-
-/// A transaction that may stand in the next block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// Hash of the transaction.
-    pub hash: B256,
-    /// Who signed it.
-    pub sender: Address,
-    /// The transaction as it stands in a block (EIP-2718).
-    pub encoded: Bytes,
-}
-
-/// Where the transactions of a block come from.
-pub trait TransactionSource: Send + Sync {
-    /// Those that could be executed now, the best paid first, each behind those of the same sender
-    /// that come before it. `base_fee` (wei) is that of the block; `None` before London. Whoever
-    /// cannot use one leaves out the later ones of the same sender.
-    fn best(&self, base_fee: Option<u64>) -> Box<dyn Iterator<Item = Candidate> + Send + '_>;
-
-    /// Whether there is any at all, at any price.
-    fn is_empty(&self) -> bool;
-}
-
-/// A source that never has a transaction.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoTransactions;
-
-impl TransactionSource for NoTransactions {
-    fn best(&self, _: Option<u64>) -> Box<dyn Iterator<Item = Candidate> + Send + '_> {
-        Box::new(core::iter::empty())
-    }
-
-    fn is_empty(&self) -> bool {
-        true
-    }
-}
 
 /// A block that lacks nothing but its seal.
 #[derive(Debug, Clone)]

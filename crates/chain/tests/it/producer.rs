@@ -9,8 +9,7 @@ use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B256};
 use chainmesh_chain::clique::{self, CliqueError, CliqueHandle, MAX_PROPOSALS, ValidatorState};
 use chainmesh_chain::producer::{
-    EmptyBlocks, NoTransactions, Payload, PayloadBuilder, PayloadError, ProduceError,
-    TransactionSource, empty_body,
+    EmptyBlocks, Payload, PayloadBuilder, PayloadError, ProduceError, empty_body,
 };
 use chainmesh_chain::rules::RuleError;
 use chainmesh_chain::{ChainSpec, Producer, block};
@@ -114,6 +113,28 @@ fn the_handle_knows_blocks_and_signers() {
     assert_eq!(handle.validator_state(), ValidatorState::NotASigner);
 }
 
+/// What a validator is doing follows from the head, the clock and its key.
+#[test]
+fn whose_turn_it_is() {
+    let net = devnet(3);
+    let dir = tempfile::tempdir().expect("directory");
+    let chain = Arc::new(net.open(dir.path()));
+    let handle = CliqueHandle::new(Arc::clone(&chain)).expect("clique");
+    let turn =
+        |place: usize, now: u64| handle.turn(net.producers[place].signer(), now).expect("read");
+    let (one, _) = net.child(&net.start(), 1, 1);
+    chain.import(std::slice::from_ref(&one)).expect("import");
+    let (now, at) = (one.header.timestamp, one.header.timestamp + 1);
+    assert_eq!(turn(2, now), ValidatorState::Sealing { number: 2, at, in_turn: true });
+    assert_eq!(turn(0, now), ValidatorState::Sealing { number: 2, at, in_turn: false });
+    assert_eq!(turn(1, now), ValidatorState::SignedRecently { next: 3 });
+    let stranger = handle.turn(Address::repeat_byte(7), now).expect("read");
+    assert_eq!(stranger, ValidatorState::NotASigner);
+    // Somebody set the clock back by an hour.
+    let back = now - 3_600;
+    assert_eq!(turn(2, back), ValidatorState::ClockBehind { at, now: back });
+}
+
 #[test]
 fn gas_limits_move_towards_their_target() {
     let net = devnet(1);
@@ -181,8 +202,6 @@ fn with_period_0_only_transactions_make_a_block() {
     }
     let block = producer.build_on(&chain, &Pretended(1), now).expect("block");
     assert_eq!(block.header.timestamp, now);
-    assert!(NoTransactions.is_empty());
-    assert_eq!(NoTransactions.best(None).count(), 0);
 }
 
 /// Networks of our own may go on behind London.
