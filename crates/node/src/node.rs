@@ -8,8 +8,10 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use chainmesh_chain::clique::CliqueHandle;
-use chainmesh_chain::producer::EmptyBlocks;
-use chainmesh_chain::{Chain, Consensus, DataDirLock};
+use chainmesh_chain::pool::MempoolSubscription;
+use chainmesh_chain::{
+    Chain, Consensus, DataDirLock, Mempool, MempoolConfig, PooledBlocks, Producer, StoreError,
+};
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
 use chainmesh_net::tls::{TlsMaterial, Versions};
@@ -25,6 +27,7 @@ use crate::config::NodeAddress;
 use crate::consortium::{Consortium, Reloader};
 use crate::data_dir::DataDir;
 use crate::ipc::{IpcError, IpcServer};
+use crate::pool::NodePool;
 use crate::rpc::{self, RpcContext};
 use crate::sdk::{Ledger, SdkError, SdkOptions, SdkPorts};
 use crate::validator::{self, Validator, ValidatorError, ValidatorOptions};
@@ -59,6 +62,8 @@ pub struct NodeOptions {
     pub mesh: Option<MeshOptions>,
     /// The ports for SDKs; they need the mesh.
     pub sdk: Option<SdkOptions>,
+    /// How much the pool of transactions holds, and what it asks of a transaction.
+    pub mempool: MempoolConfig,
 }
 
 impl NodeOptions {
@@ -71,7 +76,7 @@ impl NodeOptions {
 
     /// The same, where there may be no chain.
     #[must_use]
-    pub const fn of_parts(lock: DataDirLock, chain: Option<Arc<Chain>>, key: NodeKey) -> Self {
+    pub fn of_parts(lock: DataDirLock, chain: Option<Arc<Chain>>, key: NodeKey) -> Self {
         Self {
             lock,
             chain,
@@ -86,6 +91,7 @@ impl NodeOptions {
             consortium: None,
             mesh: None,
             sdk: None,
+            mempool: MempoolConfig::default(),
         }
     }
 }
@@ -102,6 +108,9 @@ pub enum NodeError {
     /// A port for SDKs was not opened.
     #[error(transparent)]
     Sdk(#[from] SdkError),
+    /// The state of the chain cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The node cannot seal blocks.
     #[error(transparent)]
     Validator(#[from] ValidatorError),
@@ -122,7 +131,8 @@ pub struct Node {
     pub sdk: Option<SdkPorts>,
     /// Votes and signers, in a clique network.
     pub clique: Option<CliqueHandle>,
-    validator: Option<Validator>,
+    pool: Option<NodePool>,
+    validator: Option<(Validator, MempoolSubscription)>,
     ipc: IpcServer,
     watch: Option<AbortOnDrop>,
     height: Option<AbortOnDrop>,
@@ -146,7 +156,17 @@ impl Node {
         }
         let consortium = options.consortium.take();
         let material = consortium.as_ref().map(|consortium| Arc::clone(&consortium.material));
-        let config = network(&options, consortium.as_ref());
+        let pool = match &options.chain {
+            Some(chain) => {
+                let data_dir = options.lock.data_dir();
+                Some(NodePool::start(chain, options.mempool.clone(), data_dir)?)
+            }
+            None => None,
+        };
+        let mut config = network(&options, consortium.as_ref());
+        if let (Some(eth), Some(pool)) = (&mut config.chain, &pool) {
+            eth.pool = Some(pool.network());
+        }
         let role = config.mesh.as_ref().map(|mesh| mesh.role);
         let network_id = options.network_id.unwrap_or(config.chain_id);
         let net = chainmesh_net::start(config).await?;
@@ -182,11 +202,12 @@ impl Node {
             Some(head) => info!(%enode, head = head.number, hash = %head.hash, "node started"),
             None => info!(%enode, "node started, without a chain"),
         }
-        let start = |((producer, chain), clique): ((_, &Arc<Chain>), &CliqueHandle)| {
-            let builder = Arc::new(EmptyBlocks);
-            Validator::start(Arc::clone(chain), net.clone(), producer, builder, clique.clone())
+        let validator = match (producer, &chain, &clique, &pool) {
+            (Some(producer), Some(chain), Some(clique), Some(pool)) => {
+                Some(start_validator(producer, chain, clique, pool.pool(), &net))
+            }
+            _ => None,
         };
-        let validator = producer.zip(chain.as_ref()).zip(clique.as_ref()).map(start);
         let watch = reloader
             .clone()
             .map(|reloader| AbortOnDrop(tokio::spawn(async move { reloader.watch().await })));
@@ -196,13 +217,32 @@ impl Node {
             }
             _ => None,
         };
-        Ok(Self { chain, net, enode, reloader, sdk, clique, validator, ipc, watch, height, lock })
+        Ok(Self {
+            chain,
+            net,
+            enode,
+            reloader,
+            sdk,
+            clique,
+            pool,
+            validator,
+            ipc,
+            watch,
+            height,
+            lock,
+        })
     }
 
     /// Whether it seals blocks.
     #[must_use]
     pub const fn is_validator(&self) -> bool {
         self.validator.is_some()
+    }
+
+    /// The transactions that wait for a block, if it has a chain.
+    #[must_use]
+    pub fn pool(&self) -> Option<&Arc<Mempool>> {
+        self.pool.as_ref().map(NodePool::pool)
     }
 
     /// Makes no more blocks. Everything else goes on.
@@ -224,6 +264,23 @@ impl Node {
         }
         drop(self.lock);
     }
+}
+
+/// Begins to seal blocks with what is in the pool. On a network with period 0 a transaction makes a
+/// block possible.
+fn start_validator(
+    producer: Producer,
+    chain: &Arc<Chain>,
+    clique: &CliqueHandle,
+    pool: &Arc<Mempool>,
+    net: &P2pHandle,
+) -> (Validator, MempoolSubscription) {
+    let blocks = Arc::new(PooledBlocks::new(chain, Arc::clone(pool)));
+    let validator =
+        Validator::start(Arc::clone(chain), net.clone(), producer, blocks, clique.clone());
+    let transactions = Arc::clone(validator.transactions());
+    let subscription = pool.subscribe(move |_| transactions.notify_one());
+    (validator, subscription)
 }
 
 /// Opens the ports for SDKs, if there are to be some.

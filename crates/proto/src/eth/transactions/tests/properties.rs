@@ -67,8 +67,7 @@ impl Model {
                 GossipOutput::Request { peer, token, hashes } => {
                     assert!(!hashes.is_empty());
                     for (since, _, others) in self.asked.values() {
-                        let late =
-                            now.saturating_since(*since) >= limits::FETCH_TIMEOUT;
+                        let late = now.saturating_since(*since) >= limits::FETCH_TIMEOUT;
                         let both = others.iter().any(|hash| hashes.contains(hash));
                         assert!(late || !both, "asked of two peers at a time");
                     }

@@ -1,0 +1,15 @@
+//! What makes a chain live: a pool that stays at its head, and blocks that are filled from it.
+//!
+//! | part | does |
+//! |---|---|
+//! | [`ChainPool`] | keeps a [`Mempool`] at the head of a [`Chain`](crate::Chain) |
+//! | [`PooledBlocks`] | fills the blocks of a [`Producer`](crate::Producer) from the pool |
+//! | [`NetworkPool`] | shows the pool to the network |
+
+mod blocks;
+mod follow;
+mod network;
+
+pub use blocks::PooledBlocks;
+pub use follow::ChainPool;
+pub use network::NetworkPool;
