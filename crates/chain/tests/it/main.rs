@@ -10,6 +10,7 @@ mod execution;
 mod files;
 mod heads;
 mod kill;
+mod living;
 mod producer;
 mod rules;
 mod votes;
