@@ -444,3 +444,17 @@ fn each_status_of_a_bundle() {
     assert_eq!(world.view().storage(at(3), U256::from(1)).expect("read"), U256::ZERO);
     assert_eq!(world.store.read().expect("read").last_chunk().expect("last"), last + 1);
 }
+
+/// A node shorter than 32 bytes stands in its parent, and is compared with what stands there.
+#[test]
+fn a_link_fits_its_own_node_only() {
+    for length in [1_usize, 31, 32, 200] {
+        let rlp = vec![7; length];
+        let link = Link { rlp: alloy_trie::nodes::RlpNode::from_rlp(&rlp), place: Place::NONE };
+        assert!(link.fits(&rlp));
+        assert_eq!(link.hash(), keccak256(&rlp));
+        let mut other = rlp.clone();
+        other[length - 1] ^= 1;
+        assert!(!link.fits(&other), "{length} bytes");
+    }
+}
