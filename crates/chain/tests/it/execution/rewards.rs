@@ -142,7 +142,7 @@ fn ommers_are_children_of_the_last_seven_ancestors_but_one() {
     // The block is number 11. Its 7 ancestors are 10 down to 4; 10 is its parent.
     for parent in 0..10 {
         let ommer = branches.child_of(parent, 1);
-        let verdict = branches.verify(&[ommer.clone()]);
+        let verdict = branches.verify(core::slice::from_ref(&ommer));
         let expected =
             if parent >= 4 { Ok(()) } else { Err(OmmerError::Dangling(ommer.hash_slow())) };
         assert_eq!(verdict, expected, "child of {parent}");
@@ -180,7 +180,7 @@ fn the_header_of_an_ommer_follows_the_rules() {
     let branches = Branches::new(10);
     let mut ommer = branches.child_of(8, 1);
     ommer.gas_limit *= 2;
-    let verdict = branches.verify(&[ommer.clone()]);
+    let verdict = branches.verify(core::slice::from_ref(&ommer));
     let Err(OmmerError::Rule { hash, source }) = verdict else { panic!("{verdict:?}") };
     assert_eq!(hash, ommer.hash_slow());
     assert!(matches!(*source, RuleError::GasLimit { .. }), "{source}");
