@@ -10,4 +10,6 @@ mod execution;
 mod files;
 mod heads;
 mod kill;
+mod living;
 mod rules;
+mod states;
