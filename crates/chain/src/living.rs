@@ -3,13 +3,12 @@
 //! | part | does |
 //! |---|---|
 //! | [`ChainPool`] | keeps a [`Mempool`] at the head of a [`Chain`](crate::Chain) |
-//! | [`PooledBlocks`] | fills the blocks of a [`Producer`](crate::Producer) from the pool |
+//! | `blocks` | hands the pool out to [`ExecutedBlocks`](crate::producer::ExecutedBlocks) |
 //! | [`NetworkPool`] | shows the pool to the network |
 
 mod blocks;
 mod follow;
 mod network;
 
-pub use blocks::PooledBlocks;
 pub use follow::ChainPool;
 pub use network::NetworkPool;

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use chainmesh_chain::clique::CliqueHandle;
 use chainmesh_chain::pool::MempoolSubscription;
+use chainmesh_chain::producer::{BlockTransactions, ExecutedBlocks};
 use chainmesh_chain::{
-    Chain, Consensus, DataDirLock, Mempool, MempoolConfig, PooledBlocks, Producer, StoreError,
+    Chain, Consensus, DataDirLock, Mempool, MempoolConfig, Producer, StoreError,
 };
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
@@ -275,7 +276,8 @@ fn start_validator(
     pool: &Arc<Mempool>,
     net: &P2pHandle,
 ) -> (Validator, MempoolSubscription) {
-    let blocks = Arc::new(PooledBlocks::new(chain, Arc::clone(pool)));
+    let source: Arc<dyn BlockTransactions> = Arc::<Mempool>::clone(pool);
+    let blocks = Arc::new(ExecutedBlocks::new(Arc::clone(chain), source));
     let validator =
         Validator::start(Arc::clone(chain), net.clone(), producer, blocks, clique.clone());
     let transactions = Arc::clone(validator.transactions());

@@ -11,6 +11,8 @@ mod files;
 mod heads;
 mod kill;
 mod living;
+mod pooled;
 mod producer;
 mod rules;
+mod states;
 mod votes;
