@@ -14,14 +14,14 @@
 //! | [`Chain`] | the blocks on disk, and which of them are canonical |
 //! | [`file`](mod@file) | `chain.rlp` in and out |
 //! | [`producer`] | the next empty block of a validator |
+//! | [`pool`] | [`Mempool`]: transactions that wait for a block |
 //! | [`lock`] | one process per data directory |
 //!
 //! A block is stored when its header keeps the rules, its seal is good, and its transactions,
 //! executed on the state behind its parent, give what the header says: gas, receipts, bloom,
 //! requests and state root.
 //!
-//! **What is not verified yet.** Votes on clique signers are checked for their form and not
-//! counted. The seals of proof-of-work blocks are not checked
+//! **What is not verified yet.** The seals of proof-of-work blocks are not checked
 //! ([`spec::Consensus::UnsealedProofOfWork`]). The roots of a body are checked by whoever receives
 //! it ([`body::check`]), before the import.
 
@@ -41,6 +41,7 @@ pub mod forks;
 pub mod genesis;
 mod heads;
 pub mod lock;
+pub mod pool;
 pub mod producer;
 pub mod rules;
 pub mod spec;
@@ -51,6 +52,7 @@ pub use alloy_genesis::Genesis;
 pub use chain::{Chain, ChainError, ChainOptions, MAX_SIDE_CHAIN_DEPTH, TransactionPlace};
 pub use heads::{NewHead, Subscription};
 pub use lock::DataDirLock;
+pub use pool::{Mempool, MempoolConfig, MempoolEvent, Refusal};
 pub use producer::Producer;
 pub use spec::{ChainSpec, Consensus};
 pub use state::StateView;

@@ -7,6 +7,8 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use std::sync::Arc;
 
+use chainmesh_chain::clique::CliqueHandle;
+use chainmesh_chain::producer::EmptyBlocks;
 use chainmesh_chain::{Chain, Consensus, DataDirLock};
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
@@ -25,7 +27,7 @@ use crate::data_dir::DataDir;
 use crate::ipc::{IpcError, IpcServer};
 use crate::rpc::{self, RpcContext};
 use crate::sdk::{Ledger, SdkError, SdkOptions, SdkPorts};
-use crate::validator::{self, Validator, ValidatorError};
+use crate::validator::{self, Validator, ValidatorError, ValidatorOptions};
 
 /// What a node is made from. The fields without a default are the arguments of
 /// [`NodeOptions::new`].
@@ -49,8 +51,8 @@ pub struct NodeOptions {
     pub max_peers: usize,
     /// Network ID of the `eth` Status; the chain ID if `None`.
     pub network_id: Option<u64>,
-    /// Seals blocks with this key.
-    pub validator_key: Option<NodeKey>,
+    /// Seals blocks.
+    pub validator: Option<ValidatorOptions>,
     /// Certificates and nodes of a consortium: sessions are TLS then.
     pub consortium: Option<Consortium>,
     /// The mesh.
@@ -80,7 +82,7 @@ impl NodeOptions {
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
             network_id: None,
-            validator_key: None,
+            validator: None,
             consortium: None,
             mesh: None,
             sdk: None,
@@ -118,6 +120,8 @@ pub struct Node {
     pub reloader: Option<Arc<Reloader>>,
     /// Where SDKs connect.
     pub sdk: Option<SdkPorts>,
+    /// Votes and signers, in a clique network.
+    pub clique: Option<CliqueHandle>,
     validator: Option<Validator>,
     ipc: IpcServer,
     watch: Option<AbortOnDrop>,
@@ -131,8 +135,9 @@ impl Node {
     /// # Errors
     /// See [`NodeError`].
     pub async fn start(mut options: NodeOptions) -> Result<Self, NodeError> {
-        let producer = match (&options.validator_key, &options.chain) {
-            (Some(key), Some(chain)) => Some(validator::producer(chain, key)?),
+        let clique = options.chain.clone().and_then(CliqueHandle::new);
+        let producer = match (&options.validator, &clique) {
+            (Some(validator), Some(clique)) => Some(validator::producer(validator, clique)?),
             (Some(_), None) => return Err(ValidatorError::NotClique.into()),
             (None, _) => None,
         };
@@ -161,6 +166,7 @@ impl Node {
         let context = RpcContext::new(chain.clone(), net.clone(), &key, &enode, network_id);
         let context = RpcContext {
             reloader: reloader.clone(),
+            clique: clique.clone(),
             sdk_channel: sdk.as_ref().and_then(|ports| ports.channel),
             sdk_websocket: sdk.as_ref().and_then(|ports| ports.websocket),
             ..context
@@ -176,10 +182,11 @@ impl Node {
             Some(head) => info!(%enode, head = head.number, hash = %head.hash, "node started"),
             None => info!(%enode, "node started, without a chain"),
         }
-        let start = |(producer, chain): (_, &Arc<Chain>)| {
-            Validator::start(Arc::clone(chain), net.clone(), producer)
+        let start = |((producer, chain), clique): ((_, &Arc<Chain>), &CliqueHandle)| {
+            let builder = Arc::new(EmptyBlocks);
+            Validator::start(Arc::clone(chain), net.clone(), producer, builder, clique.clone())
         };
-        let validator = producer.zip(chain.as_ref()).map(start);
+        let validator = producer.zip(chain.as_ref()).zip(clique.as_ref()).map(start);
         let watch = reloader
             .clone()
             .map(|reloader| AbortOnDrop(tokio::spawn(async move { reloader.watch().await })));
@@ -189,7 +196,7 @@ impl Node {
             }
             _ => None,
         };
-        Ok(Self { chain, net, enode, reloader, sdk, validator, ipc, watch, height, lock })
+        Ok(Self { chain, net, enode, reloader, sdk, clique, validator, ipc, watch, height, lock })
     }
 
     /// Whether it seals blocks.

@@ -11,5 +11,7 @@ mod files;
 mod heads;
 mod kill;
 mod living;
+mod producer;
 mod rules;
 mod states;
+mod votes;

@@ -110,8 +110,8 @@ fn a_reorganisation_takes_its_transactions_with_it() {
     assert_eq!(place(both.tx_hash()), Some((1, light_1.hash, 0)));
     assert_eq!(place(light_only.tx_hash()), Some((1, light_1.hash, 1)));
     assert_eq!(place(hasher.tx_hash()), None);
-    // In turn, twice: 4 against 2.
-    let heavy_1 = net.with_transactions(&chain, genesis, 1, Vec::new());
+    // Out of turn, and in turn: 3 against 2.
+    let heavy_1 = net.with_transactions(&chain, genesis, 0, Vec::new());
     let head = chain.import(std::slice::from_ref(&heavy_1)).expect("heavy");
     assert_eq!(head.hash, light_2.hash);
     assert_eq!(place(both.tx_hash()), Some((1, light_1.hash, 0)), "not canonical, no change");
