@@ -5,6 +5,7 @@
 //! again at each new head.
 
 mod payload;
+mod pool_blocks;
 
 use alloy_consensus::Header;
 use alloy_consensus::constants::EMPTY_WITHDRAWALS;
@@ -19,6 +20,7 @@ use crate::store::{Damage, StoreError};
 use crate::{Chain, ChainSpec, Consensus, block, rules};
 
 pub use payload::{EmptyBlocks, NeedsExecution, Payload, PayloadBuilder, PayloadError, empty_body};
+pub use pool_blocks::{DEFAULT_BUILD_TIME, PoolBlocks, UnknownParent};
 
 /// Why there is no next block yet, or never will be one.
 #[derive(Debug, thiserror::Error)]
