@@ -270,7 +270,7 @@ impl Chain {
         }
     }
 
-    /// Our clock, seconds since 1970.
+    /// What our clock says, seconds since 1970.
     pub(crate) fn now(&self) -> u64 {
         (self.options.clock)()
     }

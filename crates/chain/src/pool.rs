@@ -6,7 +6,7 @@
 //! | validate | [`Mempool::prepare`] (nothing but the bytes), [`Mempool::insert`] (the account) |
 //! | drop stale nonces, drop what a block has or has made invalid | [`Mempool::on_new_head`] |
 //! | order, and hand out | [`Mempool::best`] |
-//! | gossip | [`Mempool::subscribe`], [`Mempool::announceable`], [`Mempool::get`] |
+//! | gossip | [`NetworkPool`], by [`Mempool::subscribe`], [`Mempool::announceable`] and [`Mempool::get`] |
 //!
 //! The transactions of an account are *pending* from its next nonce on without a gap, as far as
 //! its balance covers the sum of what they can cost, and *queued* from there on. Queued ones never
@@ -22,11 +22,13 @@ mod book;
 mod config;
 mod content;
 mod event;
+mod follow;
 mod head;
 mod insert;
 mod journal;
 mod keeping;
 mod limits;
+mod network;
 mod new_head;
 mod prepare;
 mod recent;
@@ -52,8 +54,10 @@ pub use best::BestTransactions;
 pub use config::*;
 pub use content::{AccountContent, Announcement, Content, MempoolStatus};
 pub use event::{DropReason, MempoolEvent};
+pub use follow::FollowError;
 pub use head::{HeadUpdate, IncludedTransaction, PoolHead};
 pub use journal::{JOURNAL_FILE_NAME, JournalReport, MAX_JOURNAL_BYTES};
+pub use network::NetworkPool;
 pub use prepare::Prepared;
 pub use refusal::{Blame, Malformation, Refusal};
 pub use state::{AccountCode, AccountState, PoolState, StateUnavailable};

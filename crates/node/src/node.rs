@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use chainmesh_chain::clique::CliqueHandle;
 use chainmesh_chain::pool::MempoolSubscription;
-use chainmesh_chain::producer::{BlockTransactions, ExecutedBlocks};
+use chainmesh_chain::producer::PoolBlocks;
 use chainmesh_chain::{
     Chain, Consensus, DataDirLock, Mempool, MempoolConfig, Producer, StoreError,
 };
@@ -276,8 +276,7 @@ fn start_validator(
     pool: &Arc<Mempool>,
     net: &P2pHandle,
 ) -> (Validator, MempoolSubscription) {
-    let source: Arc<dyn BlockTransactions> = Arc::<Mempool>::clone(pool);
-    let blocks = Arc::new(ExecutedBlocks::new(Arc::clone(chain), source));
+    let blocks = Arc::new(PoolBlocks::new(Arc::clone(chain), Arc::clone(pool)));
     let validator =
         Validator::start(Arc::clone(chain), net.clone(), producer, blocks, clique.clone());
     let transactions = Arc::clone(validator.transactions());

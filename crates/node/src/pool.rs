@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chainmesh_chain::pool::JOURNAL_FILE_NAME;
-use chainmesh_chain::{Chain, ChainPool, Mempool, MempoolConfig, NetworkPool, StoreError};
+use chainmesh_chain::pool::{JOURNAL_FILE_NAME, NetworkPool};
+use chainmesh_chain::{Chain, Mempool, MempoolConfig, StoreError, Subscription};
 use chainmesh_net::TransactionPool;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -18,7 +18,9 @@ const MAINTENANCE_PERIOD: Duration = Duration::from_secs(60);
 /// The pool of a node; its upkeep ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct NodePool {
-    follower: ChainPool,
+    pool: Arc<Mempool>,
+    /// Keeps the pool at the head of the chain.
+    _follows: Subscription,
     upkeep: JoinHandle<()>,
 }
 
@@ -37,10 +39,12 @@ impl NodePool {
         config: MempoolConfig,
         data_dir: &Path,
     ) -> Result<Self, StoreError> {
-        let failed = |why: &str| warn!("the transaction pool cannot follow the chain: {why}");
-        let follower = ChainPool::new(chain, config, failed)?;
+        let pool = Arc::new(Mempool::behind(chain, config)?);
+        let follows = pool.follow(chain, |why| {
+            warn!("the pool of transactions cannot follow the chain: {why}");
+        });
         let path = data_dir.join(JOURNAL_FILE_NAME);
-        match follower.pool().open_journal(&path, crate::unix_time()) {
+        match pool.open_journal(&path, crate::unix_time()) {
             Ok(report) if report != Default::default() => {
                 info!(?report, "the journal of transactions was read");
             }
@@ -50,13 +54,13 @@ impl NodePool {
                 warn!("our own transactions will not survive a restart: {path}: {error}");
             }
         }
-        let upkeep = tokio::spawn(keep(Arc::clone(follower.pool())));
-        Ok(Self { follower, upkeep })
+        let upkeep = tokio::spawn(keep(Arc::clone(&pool)));
+        Ok(Self { pool, _follows: follows, upkeep })
     }
 
     /// The pool.
     pub(crate) const fn pool(&self) -> &Arc<Mempool> {
-        self.follower.pool()
+        &self.pool
     }
 
     /// The pool as the network sees it.

@@ -11,7 +11,7 @@ mod files;
 mod heads;
 mod kill;
 mod living;
-mod pooled;
+mod pool_blocks;
 mod producer;
 mod rules;
 mod states;

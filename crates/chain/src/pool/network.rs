@@ -9,7 +9,7 @@ use chainmesh_identity::PeerId;
 use chainmesh_proto::eth::pool::{OnPending, PoolTransaction, TransactionPool, Verdict};
 use chainmesh_wire::eth::TransactionAnnouncement;
 
-use crate::pool::{Blame, Mempool, MempoolEvent, PooledTransaction, Refusal};
+use super::{Blame, Mempool, MempoolEvent, PooledTransaction, Refusal};
 
 /// Seconds since 1970.
 type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
