@@ -74,10 +74,9 @@ fn nobody_waits_for_a_slow_disk_but_who_needs_it() {
     let state = Arc::new(Slow { asked, go_on: Mutex::new(goes_on) });
     let pool = Mempool::new(spec(Fork::London), MempoolConfig::default(), head(1), state);
     let pool = Arc::new(pool);
-    let raw = Key(0).transfer(0, 10);
     let adding = {
-        let (pool, raw) = (Arc::clone(&pool), raw.clone());
-        std::thread::spawn(move || pool.add_local(&raw, NOW))
+        let pool = Arc::clone(&pool);
+        std::thread::spawn(move || pool.add_local(&Key(0).transfer(0, 10), NOW))
     };
     is_asked.recv_timeout(Duration::from_secs(30)).expect("the account is read");
     // From another thread, so that a pool that is locked fails the test and does not hang it.
