@@ -15,13 +15,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::metered::{Meter, Metered};
+
 /// A connection, whatever secures it.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// A client that may speak.
-pub(super) struct Client<S = Box<dyn Stream>> {
+pub(super) struct Client<S = Metered> {
     pub(super) stream: S,
     /// The key of its certificate; empty without TLS.
     pub(super) identity: Bytes,
@@ -52,6 +54,12 @@ pub(super) enum Refusal {
         /// Who issued ours.
         ours: String,
     },
+    /// There are too many clients.
+    #[error("there are {0}")]
+    Full(usize),
+    /// Too many others came before it was done.
+    #[error("{0} others came before it had finished its handshake")]
+    Crowded(usize),
     /// It took too long.
     #[error("it has not finished its handshake in {0} s")]
     Slow(u64),
@@ -59,8 +67,9 @@ pub(super) enum Refusal {
 
 impl Client {
     /// One without TLS.
-    pub(super) fn plain(stream: TcpStream) -> Self {
-        Self { stream: Box::new(stream), identity: Bytes::new(), subject: None }
+    pub(super) fn plain(stream: TcpStream, meter: &Arc<Meter>) -> Self {
+        let stream = Metered::new(Box::new(stream), Arc::clone(meter));
+        Self { stream, identity: Bytes::new(), subject: None }
     }
 
     /// One with a certificate that we accept.
@@ -68,6 +77,7 @@ impl Client {
         stream: TcpStream,
         material: &Arc<TlsMaterial>,
         check_issuer: bool,
+        meter: &Arc<Meter>,
     ) -> Result<Self, Refusal> {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let versions = versions_for_client(material, &hello.client_hello());
@@ -96,7 +106,7 @@ impl Client {
         Ok(Self {
             identity: identity.map(|it| Bytes::copy_from_slice(it.key_bytes())).unwrap_or_default(),
             subject: theirs.map(|theirs| theirs.subject),
-            stream: Box::new(stream),
+            stream: Metered::new(Box::new(stream), Arc::clone(meter)),
         })
     }
 }

@@ -1,7 +1,10 @@
 //! SDKs of FISCO BCOS at the ports of real nodes, over TLS between the nodes.
 
+mod bad_input;
+mod bystanders;
 mod client;
 mod limits;
+mod silent;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +15,7 @@ use chainmesh_wire::amop::ws::{WsStatus, WsType};
 use serde_json::{Value, json};
 
 use crate::mesh::{Consortium, id, member};
-use crate::support::{Process, fails, succeeds, text, wait_until};
+use crate::support::{Blocks, Process, fails, succeeds, text, wait_until};
 use client::{Sdk2, Sdk3, echoed};
 
 const PORTS: [&str; 4] = ["--sdk-channel", "127.0.0.1:0", "--sdk-websocket", "127.0.0.1:0"];
@@ -266,6 +269,50 @@ fn what_sdks_ask_at_their_start_is_answered() {
     ids.sort();
     let peers = new.call("getPeers")["result"].clone();
     assert_eq!(peers["peers"][0]["groupNodeIDInfo"][0]["group"], "group0", "{peers}");
+}
+
+/// FISCO's WebSocket port has the JSON-RPC of the node; here both ports have it, if it only reads.
+#[test]
+fn the_nodes_own_methods_that_only_read_are_answered() {
+    let blocks = Blocks::make(8, 3);
+    let consortium = Consortium::make(1);
+    consortium.issue("sdk");
+    let genesis = blocks.genesis();
+    let node = consortium.run_with(0, &[], &[&PORTS[..], &["--genesis", &genesis]].concat());
+    let (_, head) = node.head();
+    let certificates: PathBuf = consortium.path("sdk").into();
+    let mut old = Sdk2::connect(&port(&node, "channel"), &certificates, Versions::Tls12);
+    old.hello();
+    let mut new = Sdk3::connect(&port(&node, "websocket"), Some(&certificates));
+    let mut ask = |method: &str, params: Value| {
+        let call = json!({"jsonrpc": "2.0", "method": method, "params": params, "id": 7});
+        let answer = new.ask(WsType::RpcRequest, call.to_string().into());
+        assert_eq!((answer.kind, answer.status), (WsType::Untyped, WsStatus::SUCCESS));
+        let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+        assert_eq!(answer, old.call(method, params), "both ports say the same");
+        answer
+    };
+    assert_eq!(ask("eth_chainId", json!([]))["result"], "0x7");
+    assert_eq!(ask("net_version", json!([]))["result"], "7");
+    let client = ask("web3_clientVersion", json!([]))["result"].clone();
+    assert!(client.as_str().unwrap().starts_with("chainmesh/"), "{client}");
+    let block = ask("eth_getBlockByNumber", json!(["latest", false]));
+    assert_eq!(block["result"]["hash"], head);
+    assert!(ask("eth_getBlockByNumber", json!(["soon", false]))["error"]["code"].is_number());
+    for method in
+        ["admin_peers", "mesh_status", "mesh_reload", "amop_topics", "eth_sendTransaction"]
+    {
+        assert_eq!(ask(method, json!([]))["error"]["code"], -32601, "{method}");
+    }
+    // A burst of calls that read the disk: an answer each.
+    let seqs: Vec<_> = (0..200).map(|_| old.fresh()).collect();
+    let call = r#"{"jsonrpc":"2.0","id":7,"method":"eth_getBlockByNumber","params":["0x0",false]}"#;
+    for seq in &seqs {
+        old.send(&Frame::new(FrameType::Rpc, *seq, call.into()));
+    }
+    let mut answered: Vec<_> = seqs.iter().map(|_| old.receive().seq).collect();
+    answered.sort();
+    assert_eq!(answered, seqs);
 }
 
 #[test]
