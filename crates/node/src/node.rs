@@ -164,7 +164,9 @@ impl Node {
         // A node always listens here, so it has an address.
         let fallback = || Enode::new(net.local_id, options.listen_address, options.port);
         let enode = net.enode().unwrap_or_else(fallback);
-        let reloader = consortium.map(|consortium| Reloader::new(consortium, net.clone()));
+        let certificates = sdk.as_ref().and_then(|ports| ports.certificates.clone());
+        let reloader =
+            consortium.map(|consortium| Reloader::new(consortium, net.clone(), certificates));
         let context = RpcContext::new(chain.clone(), net.clone(), &key, &enode, network_id);
         let context = RpcContext {
             reloader: reloader.clone(),

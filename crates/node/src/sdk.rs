@@ -7,6 +7,7 @@
 //! | `ports.rs` | [`SdkPorts`]: the listeners, and how many clients there may be |
 //! | `greeting.rs` | who has not finished its handshake, and how many of these there may be |
 //! | `metered.rs` | how many bytes of unfinished messages there may be |
+//! | `clients.rs` | [`PortCertificates`]: who is there, to be judged again |
 //! | `secure.rs` | TLS with the clients, and who they are |
 //! | `conversation.rs` | what a connection of either port does until it ends |
 //! | `channel.rs` | a connection of the channel protocol |
@@ -16,6 +17,7 @@
 
 mod calls;
 mod channel;
+mod clients;
 mod conversation;
 mod greeting;
 mod ledger;
@@ -25,8 +27,10 @@ mod ports;
 mod secure;
 mod websocket;
 
+pub use clients::PortCertificates;
 pub use ledger::{Generation, Ledger};
 pub use options::{
-    CHANNEL_PORT, DEFAULT_CHAIN_ID, DEFAULT_MAX_CLIENTS, SdkOptions, WEBSOCKET_PORT,
+    CHANNEL_PORT, DEFAULT_CHAIN_ID, DEFAULT_MAX_CLIENTS, SdkCertificates, SdkOptions,
+    WEBSOCKET_PORT,
 };
 pub use ports::{SdkError, SdkPorts};

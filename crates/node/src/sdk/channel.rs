@@ -15,9 +15,11 @@ use chainmesh_net::amop::channel::{Channel, ChannelConfig, ChannelNotice, Input,
 use chainmesh_net::amop::{SdkCommand, SdkLink};
 use chainmesh_proto::time::Instant;
 use tokio::io::{AsyncWriteExt as _, ReadBuf};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::calls::Calls;
+use super::clients::Refused;
 use super::conversation::{self, Backlog, Talk};
 use super::ledger::{Generation, Ledger};
 use super::metered::{Metered, NoRoom};
@@ -47,14 +49,19 @@ struct Frames {
 }
 
 /// Speaks with a client until one of the two ends it.
-pub(super) async fn serve(client: Client, link: SdkLink, ledger: Arc<Ledger>) -> End {
+pub(super) async fn serve(
+    client: Client,
+    link: SdkLink,
+    refused: oneshot::Receiver<Refused>,
+    ledger: Arc<Ledger>,
+) -> End {
     let config = ChannelConfig::new(link.session(), client.identity);
     let face = Channel::new(config, link.now());
     let (received, frames) = (BytesMut::new(), Frames::default());
     let stream = client.stream;
     let calls = Calls::new(ledger, Generation::Two, &link);
     let mut talk = Conversation { face, calls, stream, received, frames };
-    let end = conversation::run(&mut talk, link).await;
+    let end = conversation::run(&mut talk, link, refused).await;
     // There is no word for why in 2.x; TLS has one for the end. Who does not read is not waited for.
     let _ = tokio::time::timeout(conversation::FAREWELL, talk.stream.shutdown()).await;
     end

@@ -7,7 +7,9 @@ use core::time::Duration;
 
 use chainmesh_net::amop::{QUEUE_BYTES, SdkCommand, SdkLink};
 use chainmesh_proto::time::Instant;
+use tokio::sync::oneshot;
 
+use super::clients::Refused;
 use super::ports::End;
 
 /// Bytes of frames that wait to be written above which no more are made of the link's commands.
@@ -82,19 +84,28 @@ enum Moved<R> {
     Written,
 }
 
-/// Speaks with a client until one of the two ends it.
-pub(super) async fn run<T: Talk>(talk: &mut T, mut link: SdkLink) -> End {
+/// Speaks with a client until one of the two ends it, or it may not stay.
+pub(super) async fn run<T: Talk>(
+    talk: &mut T,
+    mut link: SdkLink,
+    mut refused: oneshot::Receiver<Refused>,
+) -> End {
     // Reading and writing take turns.
     let mut reads_first = false;
     loop {
         reads_first = !reads_first;
-        if let Err(end) = turn(talk, &mut link, reads_first).await {
+        if let Err(end) = turn(talk, &mut link, &mut refused, reads_first).await {
             return end;
         }
     }
 }
 
-async fn turn<T: Talk>(talk: &mut T, link: &mut SdkLink, reads_first: bool) -> Result<(), End> {
+async fn turn<T: Talk>(
+    talk: &mut T,
+    link: &mut SdkLink,
+    refused: &mut oneshot::Receiver<Refused>,
+    reads_first: bool,
+) -> Result<(), End> {
     talk.carry_out(link)?;
     let waiting = talk.backlog();
     let takes = waiting.bytes < WRITING;
@@ -113,6 +124,7 @@ async fn turn<T: Talk>(talk: &mut T, link: &mut SdkLink, reads_first: bool) -> R
             Moved::Written => Ok(()),
         },
         command = link.next(), if takes => talk.command(link.now(), command),
+        Ok(error) = refused => Err(End::NotTrusted(error)),
         last = link.last() => talk.command(link.now(), last),
         () = timer => {
             talk.handle_timeout(link.now());

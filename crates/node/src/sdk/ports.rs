@@ -13,6 +13,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_tungstenite::tungstenite;
 use tracing::{debug, info, warn};
 
+use super::clients::{Clients, PortCertificates, Refused};
 use super::greeting::{Greetings, MAX_GREETING};
 use super::metered::{Meter, NoRoom};
 use super::secure::{Client, Refusal};
@@ -65,6 +66,8 @@ pub(super) enum End {
     NoRoom(NoRoom),
     #[error("its WebSocket: {0}")]
     WebSocket(Box<tungstenite::Error>),
+    #[error("it would be refused now: {0}")]
+    NotTrusted(Refused),
     #[error(transparent)]
     Refused(Refusal),
 }
@@ -76,6 +79,8 @@ pub struct SdkPorts {
     pub channel: Option<SocketAddr>,
     /// Where SDKs of 3.x connect.
     pub websocket: Option<SocketAddr>,
+    /// What clients are judged by; `None` without TLS.
+    pub certificates: Option<PortCertificates>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -87,6 +92,7 @@ struct Port {
     material: Option<Arc<TlsMaterial>>,
     check_issuer: bool,
     max_clients: usize,
+    clients: Arc<Clients>,
     slots: Arc<Semaphore>,
     meter: Arc<Meter>,
     lines: Lines,
@@ -103,13 +109,21 @@ impl SdkPorts {
         ledger: Ledger,
         material: Option<&Arc<TlsMaterial>>,
     ) -> Result<Self, SdkError> {
-        let material = match (options.tls, options.material.as_ref().or(material)) {
+        let own = options.certificates.as_ref();
+        let material = match (options.tls, own.map(|own| &own.material).or(material)) {
             (true, None) => return Err(SdkError::NoCertificate),
             (true, material) => material.cloned(),
             (false, _) => None,
         };
         let ledger = Arc::new(ledger);
-        let mut ports = Self { channel: None, websocket: None, tasks: Vec::new() };
+        let clients = Arc::<Clients>::default();
+        let certificates = material.clone().map(|material| PortCertificates {
+            own: own.cloned(),
+            material,
+            clients: Arc::clone(&clients),
+        });
+        let tasks = Vec::new();
+        let mut ports = Self { channel: None, websocket: None, certificates, tasks };
         let both = [(Generation::Two, options.channel), (Generation::Three, options.websocket)];
         for (generation, address) in both {
             let Some(address) = address else { continue };
@@ -133,6 +147,7 @@ impl SdkPorts {
                 material: material.clone(),
                 check_issuer: options.check_issuer,
                 max_clients: options.max_clients,
+                clients: Arc::clone(&clients),
                 slots: Arc::new(Semaphore::new(options.max_clients)),
                 meter: Arc::default(),
                 lines: Lines::new(),
@@ -192,7 +207,8 @@ impl Port {
         address: SocketAddr,
         crowded: oneshot::Receiver<()>,
     ) -> End {
-        let greeted = tokio::select! {
+        let judged = self.clients.judged();
+        let mut greeted = tokio::select! {
             greeted = tokio::time::timeout(HANDSHAKE, self.greet(stream)) => match greeted {
                 Ok(Ok(greeted)) => greeted,
                 Ok(Err(end)) => return end,
@@ -214,9 +230,14 @@ impl Port {
             info!(sdk = link.session().0, %address, subject, "an SDK has connected");
         }
         let ledger = Arc::clone(&self.ledger);
+        let certificates = match &mut greeted {
+            Greeted::Channel(client) => core::mem::take(&mut client.certificates),
+            Greeted::WebSocket(client) => core::mem::take(&mut client.certificates),
+        };
+        let (_place, refused) = self.clients.enter(certificates, judged, self.material.as_deref());
         match greeted {
-            Greeted::Channel(client) => channel::serve(client, link, ledger).await,
-            Greeted::WebSocket(client) => websocket::serve(*client, link, ledger).await,
+            Greeted::Channel(client) => channel::serve(client, link, refused, ledger).await,
+            Greeted::WebSocket(client) => websocket::serve(*client, link, refused, ledger).await,
         }
     }
 
@@ -254,7 +275,7 @@ impl Port {
             _ if !self.lines.ends() => debug!(%address, "a connection of an SDK ended: {end}"),
             End::Broken(_) => info!(%address, "a connection of an SDK ended: {end}"),
             End::Refused(_) => warn!(%address, "an SDK was not let in: {end}"),
-            End::Fault(_) | End::NoRoom(_) | End::WebSocket(_) => {
+            End::Fault(_) | End::NoRoom(_) | End::NotTrusted(_) | End::WebSocket(_) => {
                 warn!(%address, "an SDK was cut off: {end}");
             }
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chainmesh_identity::certificate::{CertificateError, InspectedCertificate};
+use chainmesh_identity::tls::rustls::pki_types::CertificateDer;
 use chainmesh_identity::tls::rustls::server::Acceptor;
 use chainmesh_identity::tls::rustls::time_provider::DefaultTimeProvider;
 use chainmesh_identity::tls::{
@@ -29,6 +30,8 @@ pub(super) struct Client<S = Metered> {
     pub(super) identity: Bytes,
     /// Whose certificate it is, fit to be shown.
     pub(super) subject: Option<String>,
+    /// It, and those that lead to its CA.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
 /// Why a client may not speak.
@@ -69,7 +72,7 @@ impl Client {
     /// One without TLS.
     pub(super) fn plain(stream: TcpStream, meter: &Arc<Meter>) -> Self {
         let stream = Metered::new(Box::new(stream), Arc::clone(meter));
-        Self { stream, identity: Bytes::new(), subject: None }
+        Self { stream, identity: Bytes::new(), subject: None, certificates: Vec::new() }
     }
 
     /// One with a certificate that we accept.
@@ -95,17 +98,20 @@ impl Client {
                 None => Refusal::Connection(error),
             }
         })?;
-        let certificates = stream.get_ref().1.peer_certificates();
-        let theirs = certificates.and_then(<[_]>::first);
+        let shown = stream.get_ref().1.peer_certificates();
+        let theirs = shown.and_then(<[_]>::first);
         let theirs = theirs.map(InspectedCertificate::read).transpose()?;
         // The verifier has seen one, or there would be no session.
-        let identity = peer_identity(certificates).ok();
+        let identity = peer_identity(shown).ok();
+        let certificates = shown.unwrap_or_default().iter().map(|it| it.clone().into_owned());
+        let certificates = certificates.collect();
         if let (true, Some(theirs)) = (check_issuer, &theirs) {
             same_issuer(theirs, material)?;
         }
         Ok(Self {
             identity: identity.map(|it| Bytes::copy_from_slice(it.key_bytes())).unwrap_or_default(),
             subject: theirs.map(|theirs| theirs.subject),
+            certificates,
             stream: Metered::new(Box::new(stream), Arc::clone(meter)),
         })
     }

@@ -12,6 +12,7 @@ use chainmesh_net::amop::{SdkCommand, SdkFault, SdkLink};
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::amop::AmopError;
 use futures_util::{Sink, Stream as _};
+use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -19,6 +20,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tracing::{info, warn};
 
 use super::calls::Calls;
+use super::clients::Refused;
 use super::conversation::{self, Backlog, Talk};
 use super::ledger::{Generation, Ledger};
 use super::metered::{Metered, NoRoom};
@@ -57,20 +59,25 @@ pub(super) async fn upgrade(client: Client) -> Result<Client<Socket>, Error> {
         .write_buffer_size(0)
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
-    let Client { stream, identity, subject } = client;
+    let Client { stream, identity, subject, certificates } = client;
     let stream = tokio_tungstenite::accept_async_with_config(stream, Some(config)).await?;
-    Ok(Client { stream, identity, subject })
+    Ok(Client { stream, identity, subject, certificates })
 }
 
 /// Speaks with a client until one of the two ends it.
-pub(super) async fn serve(client: Client<Socket>, link: SdkLink, ledger: Arc<Ledger>) -> End {
+pub(super) async fn serve(
+    client: Client<Socket>,
+    link: SdkLink,
+    refused: oneshot::Receiver<Refused>,
+    ledger: Arc<Ledger>,
+) -> End {
     let Client { stream: socket, identity, .. } = client;
     let config = WsConfig { session: link.session(), identity, heights: Vec::new() };
     let face = Ws::new(config, link.now());
     let messages = Messages::default();
     let calls = Calls::new(ledger, Generation::Three, &link);
     let mut talk = Conversation { face, calls, socket, messages };
-    let end = conversation::run(&mut talk, link).await;
+    let end = conversation::run(&mut talk, link, refused).await;
     if let Some(code) = code_of(&end) {
         let mut reason = end.to_string();
         reason.truncate(reason.floor_char_boundary(MAX_REASON));
@@ -89,7 +96,7 @@ fn code_of(end: &End) -> Option<CloseCode> {
         End::NoRoom(_) => CloseCode::Again,
         End::Fault(SdkFault::Message(AmopError::TooLarge { .. })) => CloseCode::Size,
         End::Fault(SdkFault::Message(_)) => CloseCode::Protocol,
-        End::Fault(_) => CloseCode::Policy,
+        End::Fault(_) | End::NotTrusted(_) => CloseCode::Policy,
         End::WebSocket(error) => match **error {
             Error::Capacity(_) => CloseCode::Size,
             Error::Utf8(_) => CloseCode::Invalid,

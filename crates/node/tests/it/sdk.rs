@@ -4,6 +4,7 @@ mod bad_input;
 mod bystanders;
 mod client;
 mod limits;
+mod reload;
 mod silent;
 
 use std::path::{Path, PathBuf};

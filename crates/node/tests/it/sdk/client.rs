@@ -64,6 +64,11 @@ impl Sdk2 {
         Ok(Self { tls, socket, buffer: BytesMut::new(), next: 0, records: 0 })
     }
 
+    /// The certificate that the node has shown.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        self.tls.peer_certificates().unwrap()[0].to_vec()
+    }
+
     pub(crate) fn version(&self) -> String {
         format!("{:?}", self.tls.protocol_version().unwrap())
     }
