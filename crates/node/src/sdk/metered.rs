@@ -36,11 +36,18 @@ pub(super) struct Metered {
     inner: Box<dyn Stream>,
     meter: Arc<Meter>,
     held: usize,
+    /// Something came since [`Self::has_moved`] was asked last.
+    moved: bool,
 }
 
 impl Metered {
     pub(super) const fn new(inner: Box<dyn Stream>, meter: Arc<Meter>) -> Self {
-        Self { inner, meter, held: 0 }
+        Self { inner, meter, held: 0, moved: false }
+    }
+
+    /// Whether anything came since this was asked last.
+    pub(super) const fn has_moved(&mut self) -> bool {
+        core::mem::replace(&mut self.moved, false)
     }
 
     /// So much is left of what was read, and is no whole message yet.
@@ -65,6 +72,7 @@ impl AsyncRead for Metered {
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         ready!(Pin::new(&mut self.inner).poll_read(cx, into))?;
+        self.moved |= into.filled().len() > before;
         let held = self.held + into.filled().len() - before;
         self.holds(held);
         if held > SHARE && self.meter.0.load(Relaxed) > UNFINISHED {

@@ -188,6 +188,10 @@ impl Talk for Conversation {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        // A large message over a slow line is no silence, and no ping can be answered inside of it.
+        if self.socket.get_mut().has_moved() {
+            self.face.handle(now, Input::Alive);
+        }
         self.face.handle_timeout(now);
     }
 }

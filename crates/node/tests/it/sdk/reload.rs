@@ -36,7 +36,7 @@ impl Ports {
         let (ca, out) = (theirs.path("ca"), theirs.path("ports"));
         let port = ["ca", "issue", "--ca", &ca, "--name", "ports", "--out", &out, "--days", days];
         succeeds(&port);
-        ["good", "bad"].map(|name| theirs.issue(name));
+        ["good", "bad"].into_iter().for_each(|name| theirs.issue(name));
         let node = consortium.run_with(0, &[], &[&PORTS[..], &["--sdk-cert-dir", &out]].concat());
         Self { consortium, theirs, node }
     }
@@ -139,7 +139,7 @@ fn a_client_that_is_denied_or_revoked_goes_and_the_others_stay() {
 #[test]
 fn a_client_goes_that_the_nodes_own_list_denies() {
     let consortium = Consortium::make(1);
-    ["good", "bad"].map(|name| consortium.issue(name));
+    ["good", "bad"].into_iter().for_each(|name| consortium.issue(name));
     let node = consortium.run_with(0, &[], &PORTS);
     let address = port(&node, "channel");
     let mut clients = ["good", "bad"].map(|name| {

@@ -72,6 +72,27 @@ fn a_lively_client_of_3_without_a_handshake_is_closed() {
     two.nodes[0].says("an SDK was cut off: its first message is no handshake");
 }
 
+/// A message that takes longer than a client may be silent: it was once cut in the middle of it, when
+/// no ping can be answered.
+#[test]
+fn a_slow_message_of_3_is_no_silence() {
+    let two = Two::start();
+    let address = port(&two.nodes[0], "websocket");
+    let mut sdk = Sdk3::connect(&address, Some(&two.certificates()));
+    let call = br#"{"jsonrpc":"2.0","id":7,"method":"getBlockNumber","params":["group0",""]}"#;
+    // RFC 6455 section 5.2: binary, masked with zeroes; then the head of a message of AMOP, seq "x".
+    let message = [&b"\0\0\x01\x02\0\0\0\x01x\0\0"[..], call].concat();
+    let frame = [&[0x82, 0x80 | message.len() as u8, 0, 0, 0, 0][..], &message].concat();
+    let began = Instant::now();
+    for piece in frame.chunks(frame.len().div_ceil(14)) {
+        sdk.send_bytes(piece);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    let answer = sdk.receive();
+    assert_eq!(answer.seq, "x");
+    assert!(began.elapsed() > Duration::from_secs(11), "it was slower than a silent client may be");
+}
+
 /// More than can be greeted at once, without any certificate: the others come in all the same.
 #[test]
 fn a_crowd_of_silent_strangers_keeps_nobody_out() {
