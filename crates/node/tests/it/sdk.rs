@@ -426,6 +426,49 @@ fn clients_with_every_kind_of_certificate_are_served() {
     }
 }
 
+/// With `chainmesh ca` alone, and openssl as a judge where it is there.
+#[test]
+fn our_ca_issues_certificates_of_every_kind_for_the_ports_and_for_sdks() {
+    let consortium = Consortium::make(1);
+    for (kind, shown) in [("secp256k1", "256"), ("p256", "256"), ("rsa", "2048")] {
+        let path = |name: &str| consortium.path(&format!("{kind}-{name}"));
+        let ca = path("ca");
+        succeeds(&["ca", "init", "--ca", &ca, "--key-type", kind]);
+        let issue = ["ca", "issue", "--ca", &ca, "--name"];
+        succeeds(&[&issue[..], &["ports", "--out", &path("ports")]].concat());
+        succeeds(&[&issue[..], &["app", "--out", &path("app")]].concat());
+        let sdk = path("sdk");
+        let said = succeeds(&[&issue[..], &["shop", "--out", &sdk, "--sdk"]].concat());
+        assert!(said.starts_with("sdk        shop\nid         "), "{said}");
+        let own = path("ports");
+        let node = consortium.run_with(0, &[], &[&PORTS[..], &["--sdk-cert-dir", &own]].concat());
+        let (old, new) = (port(&node, "channel"), port(&node, "websocket"));
+        let certificates: PathBuf = path("app").into();
+        Sdk2::connect(&old, &certificates, Versions::Tls12).hello();
+        drop(Sdk3::connect(&new, Some(&certificates)));
+        if Command::new("openssl").arg("version").output().is_ok() {
+            let sdk = Path::new(&sdk);
+            openssl(sdk, "verify -x509_strict -CAfile ca.crt sdk.crt");
+            openssl(sdk, "pkey -in sdk.key -check -noout");
+            let client = format!(
+                "s_client -connect {new} -CAfile ca.crt -verify_return_error -cert sdk.crt -key \
+                 sdk.key -tls1_2{}",
+                if kind == "secp256k1" { " -groups secp256k1" } else { "" }
+            );
+            openssl(sdk, &client);
+            let text = Command::new("openssl")
+                .args(["x509", "-in", "sdk.crt", "-noout", "-text"])
+                .current_dir(sdk)
+                .output()
+                .unwrap();
+            let text = String::from_utf8(text.stdout).unwrap();
+            assert!(text.contains(&format!("({shown} bit)")), "{text}");
+        }
+    }
+    let error = fails(2, &["ca", "init", "--ca", &consortium.path("x"), "--key-type", "sm2"]);
+    assert!(error.contains("a kind of key is secp256k1, p256 or rsa"), "{error}");
+}
+
 #[test]
 fn ports_without_tls_and_what_contradicts_itself() {
     let consortium = Consortium::make(1);
