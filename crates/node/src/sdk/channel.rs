@@ -97,6 +97,10 @@ impl Talk for Conversation {
     }
 
     fn came(&mut self, now: Instant, _: usize) -> Result<(), End> {
+        // A frame of this length is above any limit.
+        if self.received.starts_with(b"GET ") {
+            return Err(End::NeedsWebSocketPort);
+        }
         self.face.receive(now, &mut self.received);
         self.stream.holds(self.received.len());
         Ok(())

@@ -62,6 +62,10 @@ pub(super) enum End {
     Broken(io::Error),
     #[error("{0}")]
     Fault(SdkFault),
+    #[error("it speaks HTTP, as SDKs of 3.x do: they need the WebSocket port")]
+    NeedsWebSocketPort,
+    #[error("it asks for no WebSocket; SDKs of 2.x need the channel port ({0})")]
+    NoUpgrade(Box<tungstenite::Error>),
     #[error(transparent)]
     NoRoom(NoRoom),
     #[error("its WebSocket: {0}")]
@@ -255,7 +259,7 @@ impl Port {
             Generation::Two => Ok(Greeted::Channel(client)),
             Generation::Three => {
                 let upgraded = websocket::upgrade(client).await;
-                let client = upgraded.map_err(|error| End::WebSocket(Box::new(error)))?;
+                let client = upgraded.map_err(|error| End::NoUpgrade(Box::new(error)))?;
                 Ok(Greeted::WebSocket(Box::new(client)))
             }
         }
@@ -275,7 +279,12 @@ impl Port {
             _ if !self.lines.ends() => debug!(%address, "a connection of an SDK ended: {end}"),
             End::Broken(_) => info!(%address, "a connection of an SDK ended: {end}"),
             End::Refused(_) => warn!(%address, "an SDK was not let in: {end}"),
-            End::Fault(_) | End::NoRoom(_) | End::NotTrusted(_) | End::WebSocket(_) => {
+            End::NeedsWebSocketPort
+            | End::NoUpgrade(_)
+            | End::Fault(_)
+            | End::NoRoom(_)
+            | End::NotTrusted(_)
+            | End::WebSocket(_) => {
                 warn!(%address, "an SDK was cut off: {end}");
             }
         }

@@ -92,6 +92,7 @@ pub(super) async fn serve(
 fn code_of(end: &End) -> Option<CloseCode> {
     Some(match end {
         End::Client | End::Broken(_) | End::Refused(_) => return None,
+        End::NeedsWebSocketPort | End::NoUpgrade(_) => return None,
         End::Node => CloseCode::Away,
         End::NoRoom(_) => CloseCode::Again,
         End::Fault(SdkFault::Message(AmopError::TooLarge { .. })) => CloseCode::Size,

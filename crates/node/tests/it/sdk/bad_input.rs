@@ -81,7 +81,10 @@ fn lengths_that_are_wrong() {
         (b"\0\0\0\x29", "frame length 41 is below its header of 42 bytes"),
         (b"\xff\xff\xff\xff", "frame: 4294967295 bytes, at most 33554432 are allowed"),
         (b"\x02\0\0\x01", "frame: 33554433 bytes, at most 33554432 are allowed"),
-        (b"GET / HTTP/1.1\r\n\r\n", "frame: 1195725856 bytes, at most 33554432 are allowed"),
+        (
+            b"GET / HTTP/1.1\r\n\r\n",
+            "it speaks HTTP, as SDKs of 3.x do: they need the WebSocket port",
+        ),
     ] {
         let mut sdk = net.sdk2();
         sdk.send_bytes(bytes);
@@ -111,6 +114,13 @@ fn lengths_that_are_wrong() {
     let (code, reason) = sdk.closed();
     assert_eq!(code, 1009, "{reason}");
     net.told("an SDK was cut off: its WebSocket: Space limit exceeded");
+    // The other port's protocol, here as there.
+    let (address, own) = (port(net.node(), "websocket"), net.two.certificates());
+    let mut wrong = Sdk2::connect(&address, &own, Versions::Tls12);
+    let seq = wrong.fresh();
+    wrong.send(&frame(FrameType::Heartbeat, seq, b"0"));
+    is_cut(&mut wrong);
+    net.told("an SDK was cut off: it asks for no WebSocket; SDKs of 2.x need the channel port");
     // What is no frame of a WebSocket at all.
     let mut sdk = net.sdk3();
     sdk.send_bytes(b"\xff\xff\xff\xff\xff\xff\xff\xff");
