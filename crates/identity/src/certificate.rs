@@ -7,10 +7,11 @@
 //! | `authority.rs` | [`Authority`]: issues certificates and revocation lists |
 //! | `encode.rs` | a certificate or list that is to be signed, byte by byte |
 //! | `private_key.rs` | [`private_key`]: the forms in which OpenSSL and FISCO write keys |
+//! | `signing_key.rs` | [`SigningKey`]: keys of secp256k1, P-256 and RSA, for a CA and those below it |
 //! | `inspect.rs` | [`InspectedCertificate`]: a certificate for people |
 //! | `files.rs` | [`files`]: `ca.crt`, `node.crt`, `node.key`, never overwriting a key |
 //!
-//! Dates and randomness come in as arguments, in seconds since 1970 and as entropy.
+//! Dates and randomness come in as arguments, in seconds since 1970 and as entropy, but for what AWS-LC makes.
 
 mod authority;
 pub(crate) mod encode;
@@ -19,6 +20,7 @@ mod identity;
 mod inspect;
 mod key_kind;
 pub mod private_key;
+mod signing_key;
 
 pub use authority::{Authority, RevokedCertificate, ValidityPeriod, revoked_on};
 pub use identity::{CertificateIdentity, IdentityError, ShortId, ShortIdError};
@@ -27,6 +29,7 @@ pub use key_kind::KeyKind;
 #[cfg(test)]
 pub(crate) use key_kind::rsa_key_of_modulus;
 pub use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
+pub use signing_key::{KeyType, NoKeyType, SigningKey, SigningKeyError, SubjectKey};
 
 /// Why a certificate cannot be read or made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +43,9 @@ pub enum CertificateError {
     /// What is to be signed cannot be encoded (a date after the year 9999, for one).
     #[error("the certificate cannot be encoded: {0}")]
     Encode(#[source] der::Error),
+    /// It cannot be signed.
+    #[error("the certificate cannot be signed: {0}")]
+    Sign(#[from] SigningKeyError),
     /// A name that would not be the same everywhere it is written.
     #[error(
         "the name {0:?} will not do: 1 to 64 letters, digits, dots, dashes and underscores, the first a letter or digit"

@@ -5,7 +5,7 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chainmesh_chain::clique::CliqueHandle;
 use chainmesh_chain::pool::MempoolSubscription;
@@ -20,6 +20,7 @@ use chainmesh_net::{EthChain, NodeKind, P2pConfig, P2pHandle, SessionKind, Start
 use chainmesh_proto::eth::chain::ChainReader;
 use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
 use chainmesh_wire::eth::EthVersion;
+use jsonrpsee_core::server::Methods;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::info;
@@ -172,7 +173,13 @@ impl Node {
         let network_id = options.network_id.unwrap_or(config.chain_id);
         let net = chainmesh_net::start(config).await?;
         let NodeOptions { lock, chain, key, sdk, .. } = options;
-        let sdk = match open_ports(sdk.as_ref(), &net, chain.as_ref(), material.as_ref()).await {
+        // The ports are open before there are methods: these tell where the ports are.
+        let methods = Arc::<OnceLock<Methods>>::default();
+        let ledger = |mesh, chain_id| {
+            let (chain, methods) = (chain.clone(), Arc::clone(&methods));
+            Ledger { mesh, chain, chain_id, methods }
+        };
+        let sdk = match open_ports(sdk.as_ref(), &net, ledger, material.as_ref()).await {
             Ok(sdk) => sdk,
             Err(error) => {
                 net.shutdown().await;
@@ -183,7 +190,9 @@ impl Node {
         // A node always listens here, so it has an address.
         let fallback = || Enode::new(net.local_id, options.listen_address, options.port);
         let enode = net.enode().unwrap_or_else(fallback);
-        let reloader = consortium.map(|consortium| Reloader::new(consortium, net.clone()));
+        let certificates = sdk.as_ref().and_then(|ports| ports.certificates.clone());
+        let reloader =
+            consortium.map(|consortium| Reloader::new(consortium, net.clone(), certificates));
         let context = RpcContext::new(chain.clone(), net.clone(), &key, &enode, network_id);
         let context = RpcContext {
             reloader: reloader.clone(),
@@ -192,7 +201,9 @@ impl Node {
             sdk_websocket: sdk.as_ref().and_then(|ports| ports.websocket),
             ..context
         };
-        let ipc = match IpcServer::start(lock.data_dir(), rpc::module(context)) {
+        let module = rpc::module(context);
+        let _ = methods.set(Methods::clone(&module));
+        let ipc = match IpcServer::start(lock.data_dir(), module) {
             Ok(ipc) => ipc,
             Err(error) => {
                 net.shutdown().await;
@@ -288,13 +299,12 @@ fn start_validator(
 async fn open_ports(
     options: Option<&SdkOptions>,
     net: &P2pHandle,
-    chain: Option<&Arc<Chain>>,
+    ledger: impl FnOnce(MeshHandle, u64) -> Ledger,
     material: Option<&Arc<TlsMaterial>>,
 ) -> Result<Option<SdkPorts>, SdkError> {
     let Some(options) = options else { return Ok(None) };
     let (amop, mesh) = net.amop().zip(net.mesh()).ok_or(SdkError::NoMesh)?;
-    let ledger = Ledger { mesh, chain: chain.cloned(), chain_id: options.chain_id };
-    SdkPorts::open(options, &amop, ledger, material).await.map(Some)
+    SdkPorts::open(options, &amop, ledger(mesh, options.chain_id), material).await.map(Some)
 }
 
 /// A task that ends with what it belongs to.

@@ -2,7 +2,6 @@
 
 use der::{Decode as _, Encode as _};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
-use secp256k1::PublicKey;
 use x509_cert::Certificate;
 use x509_cert::certificate::Rfc5280;
 use x509_cert::crl::CertificateList;
@@ -16,8 +15,9 @@ use x509_cert::spki::SubjectPublicKeyInfoOwned;
 use x509_cert::time::Validity;
 
 use super::encode::{self, Content, ListContent, ListEntry};
+use super::key_kind::RSA;
+use super::signing_key::{SigningKey, SubjectKey};
 use super::{CertificateError, printable};
-use crate::NodeKey;
 
 /// The organisation in the names of certificates that we issue.
 const ORGANIZATION: &str = "chainmesh";
@@ -49,12 +49,12 @@ pub struct RevokedCertificate {
     pub date: u64,
 }
 
-/// A secp256k1 key with the certificate that lets it sign others.
+/// A key with the certificate that lets it sign others.
 #[derive(Debug)]
 pub struct Authority {
     certificate: Certificate,
     der: CertificateDer<'static>,
-    key: NodeKey,
+    key: SigningKey,
 }
 
 enum Role {
@@ -70,12 +70,13 @@ impl Authority {
     /// A name or dates that will not do: see [`CertificateError`].
     pub fn create(
         name: &str,
-        key: NodeKey,
+        key: impl Into<SigningKey>,
         validity: ValidityPeriod,
         entropy: [u8; 16],
     ) -> Result<Self, CertificateError> {
+        let key = key.into();
         let subject = subject(name, &Role::Chain)?;
-        let public = encode::public_key(key.public_key()).map_err(CertificateError::Encode)?;
+        let public = key.public()?.info().map_err(CertificateError::Encode)?;
         let content = content(
             &subject,
             &public,
@@ -85,7 +86,7 @@ impl Authority {
             validity,
             entropy,
         )?;
-        let der = sign(&content, &key)?;
+        let der = sign(content, &key)?;
         Self::new(der, key)
     }
 
@@ -94,7 +95,11 @@ impl Authority {
     /// # Errors
     /// [`CertificateError::NotAnAuthority`], [`CertificateError::OtherKey`], or no certificate at
     /// all.
-    pub fn new(der: CertificateDer<'static>, key: NodeKey) -> Result<Self, CertificateError> {
+    pub fn new(
+        der: CertificateDer<'static>,
+        key: impl Into<SigningKey>,
+    ) -> Result<Self, CertificateError> {
+        let key = key.into();
         let certificate = Certificate::from_der(&der).map_err(CertificateError::Certificate)?;
         let tbs = certificate.tbs_certificate();
         let name = || printable(&tbs.subject().to_string());
@@ -107,7 +112,7 @@ impl Authority {
         if !is_authority {
             return Err(CertificateError::NotAnAuthority(name()));
         }
-        let ours = encode::public_key(key.public_key()).map_err(CertificateError::Encode)?;
+        let ours = key.public()?.info().map_err(CertificateError::Encode)?;
         if *tbs.subject_public_key_info() != ours {
             return Err(CertificateError::OtherKey(name()));
         }
@@ -118,6 +123,12 @@ impl Authority {
     #[must_use]
     pub const fn certificate(&self) -> &CertificateDer<'static> {
         &self.der
+    }
+
+    /// The key that it signs with.
+    #[must_use]
+    pub const fn key(&self) -> &SigningKey {
+        &self.key
     }
 
     /// The last second of the certificate, seconds since 1970.
@@ -134,31 +145,31 @@ impl Authority {
     pub fn issue_agency(
         &self,
         name: &str,
-        key: &PublicKey,
+        key: impl Into<SubjectKey>,
         validity: ValidityPeriod,
         entropy: [u8; 16],
     ) -> Result<CertificateDer<'static>, CertificateError> {
-        self.issue(name, key, &Role::Agency, validity, entropy)
+        self.issue(name, &key.into(), &Role::Agency, validity, entropy)
     }
 
-    /// A certificate for a node: `key` is the public half of its [`NodeKey`], and so its ID.
+    /// A certificate for a node: `key` is the public half of its key, and so its ID.
     ///
     /// # Errors
     /// A name or dates that will not do: see [`CertificateError`].
     pub fn issue_node(
         &self,
         name: &str,
-        key: &PublicKey,
+        key: impl Into<SubjectKey>,
         validity: ValidityPeriod,
         entropy: [u8; 16],
     ) -> Result<CertificateDer<'static>, CertificateError> {
-        self.issue(name, key, &Role::Node, validity, entropy)
+        self.issue(name, &key.into(), &Role::Node, validity, entropy)
     }
 
     fn issue(
         &self,
         name: &str,
-        key: &PublicKey,
+        key: &SubjectKey,
         role: &Role,
         validity: ValidityPeriod,
         entropy: [u8; 16],
@@ -170,7 +181,7 @@ impl Authority {
             });
         }
         let issuer = self.certificate.tbs_certificate();
-        let public = encode::public_key(key).map_err(CertificateError::Encode)?;
+        let public = key.info().map_err(CertificateError::Encode)?;
         let content = content(
             issuer.subject(),
             issuer.subject_public_key_info(),
@@ -180,7 +191,7 @@ impl Authority {
             validity,
             entropy,
         )?;
-        sign(&content, &self.key)
+        sign(content, &self.key)
     }
 
     /// The list of all that this CA has revoked. `number` grows with every list; after
@@ -196,7 +207,8 @@ impl Authority {
         revoked: &[RevokedCertificate],
     ) -> Result<CertificateRevocationListDer<'static>, CertificateError> {
         check_dates(validity)?;
-        let encoded = || {
+        let algorithm = self.key.algorithm();
+        let content = || {
             let key = self.certificate.tbs_certificate().subject_public_key_info();
             let entries = revoked.iter().map(|entry| {
                 Ok(ListEntry {
@@ -207,7 +219,7 @@ impl Authority {
             let entries = entries.collect::<der::Result<Vec<_>>>()?;
             let content = ListContent {
                 version: 1,
-                signature: encode::ecdsa_with_sha256(),
+                signature: algorithm.clone(),
                 issuer: self.certificate.tbs_certificate().subject().clone(),
                 this_update: encode::time(validity.not_before)?,
                 next_update: encode::time(validity.not_after)?,
@@ -220,11 +232,12 @@ impl Authority {
                     )?,
                 ]),
             };
-            encode::signed(&content.to_der()?, content.signature, |message| {
-                encode::sign_with_sha256(&self.key, message)
-            })
+            content.to_der()
         };
-        encoded().map(Into::into).map_err(CertificateError::Encode)
+        let content = content().map_err(CertificateError::Encode)?;
+        let signature = self.key.sign(&content)?;
+        let signed = encode::signed(&content, algorithm, |_| signature);
+        signed.map(Into::into).map_err(CertificateError::Encode)
     }
 }
 
@@ -309,8 +322,11 @@ fn extensions(
         Role::Agency => BasicConstraints { ca: true, path_len_constraint: Some(0) },
         Role::Node => BasicConstraints { ca: false, path_len_constraint: None },
     };
+    // RSA keys are not for agreement (RFC 4055 section 1.2).
+    let rsa = key.algorithm.oid == RSA;
     let usage = match role {
         Role::Chain | Role::Agency => KeyUsages::KeyCertSign | KeyUsages::CRLSign,
+        Role::Node if rsa => KeyUsages::DigitalSignature | KeyUsages::KeyEncipherment,
         Role::Node => KeyUsages::DigitalSignature | KeyUsages::KeyAgreement,
     };
     let mut extensions = vec![
@@ -334,11 +350,15 @@ fn authority_key(key: &SubjectPublicKeyInfoOwned) -> der::Result<Extension> {
     encode::extension(false, &identifier)
 }
 
-fn sign(content: &Content, key: &NodeKey) -> Result<CertificateDer<'static>, CertificateError> {
-    let sign = |message: &[u8]| encode::sign_with_sha256(key, message);
-    let encoded =
-        content.to_der().and_then(|bytes| encode::signed(&bytes, content.signature.clone(), sign));
-    encoded.map(Into::into).map_err(CertificateError::Encode)
+fn sign(
+    mut content: Content,
+    key: &SigningKey,
+) -> Result<CertificateDer<'static>, CertificateError> {
+    content.signature = key.algorithm();
+    let bytes = content.to_der().map_err(CertificateError::Encode)?;
+    let signature = key.sign(&bytes)?;
+    let signed = encode::signed(&bytes, content.signature, |_| signature);
+    signed.map(Into::into).map_err(CertificateError::Encode)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! RFC 5280 sections 4.1 and 5.1. The signature comes from outside, so that tests can also make what
 //! no CA should.
 
-use der::asn1::{BitString, GeneralizedTime, Int, OctetString, UtcTime};
+use der::asn1::{BitString, GeneralizedTime, Int, ObjectIdentifier, OctetString, UtcTime};
 use der::{Any, Encode as _};
 use secp256k1::PublicKey;
 use sha2::{Digest as _, Sha256};
@@ -88,6 +88,14 @@ pub(crate) const fn ecdsa_with_sha256() -> AlgorithmIdentifierOwned {
     AlgorithmIdentifierOwned { oid: ECDSA_WITH_SHA256, parameters: None }
 }
 
+/// `sha256WithRSAEncryption`, RFC 4055 section 5.
+const RSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.11");
+
+/// RSA over SHA-256, PKCS#1 v1.5; its parameters are NULL.
+pub(crate) fn rsa_with_sha256() -> AlgorithmIdentifierOwned {
+    AlgorithmIdentifierOwned { oid: RSA_WITH_SHA256, parameters: Some(null()) }
+}
+
 /// A secp256k1 key as a certificate has it.
 pub(crate) fn public_key(key: &PublicKey) -> der::Result<SubjectPublicKeyInfoOwned> {
     Ok(SubjectPublicKeyInfoOwned {
@@ -129,7 +137,6 @@ pub(crate) fn extension<T: der::Encode + der::oid::AssociatedOid>(
 }
 
 /// The parameters NULL, which RSA signatures have.
-#[cfg(test)]
 pub(crate) fn null() -> Any {
     Any::from(der::asn1::Null)
 }

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::CertificateError;
 use super::private_key::{self, PrivateKeyError};
+use super::signing_key::{SigningKey, SigningKeyError};
 use crate::NodeKey;
 
 /// The certificates of the CAs that are trusted.
@@ -82,6 +83,14 @@ pub enum CertificateFileError {
         /// What is wrong with it.
         source: PrivateKeyError,
     },
+    /// The same of a key that certificates are made with.
+    #[error("cannot use the key {path}: {source}")]
+    SigningKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SigningKeyError,
+    },
 }
 
 /// Reads a file of at most 8 MiB.
@@ -140,6 +149,26 @@ pub fn read_revocation_lists(
 pub fn read_key(path: &Path) -> Result<NodeKey, CertificateFileError> {
     private_key::from_pem(&read(path)?)
         .map_err(|source| CertificateFileError::Key { path: path.into(), source })
+}
+
+/// The key in a file, of any kind that certificates are made with: PEM.
+///
+/// # Errors
+/// See [`CertificateFileError`].
+pub fn read_signing_key(path: &Path) -> Result<SigningKey, CertificateFileError> {
+    SigningKey::from_pem(&read(path)?)
+        .map_err(|source| CertificateFileError::SigningKey { path: path.into(), source })
+}
+
+/// As [`create_key`], for a key of any kind.
+///
+/// # Errors
+/// As [`create_key`].
+pub fn create_signing_key(path: &Path, key: &SigningKey) -> Result<(), CertificateFileError> {
+    let text = key
+        .to_pem()
+        .map_err(|source| CertificateFileError::SigningKey { path: path.into(), source })?;
+    appear(path, text.as_bytes(), 0o600, |beside, path| fs::hard_link(beside, path))
 }
 
 /// Saves a key, readable by the owner only, in a file that is not there yet.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chainmesh_proto::amop::{AmopCast, AmopFailure, Input, Message, SdkFault, SdkSession};
 use chainmesh_proto::mesh::MeshModule;
 use chainmesh_proto::time::Instant;
+use chainmesh_wire::amop::AmopError;
 use chainmesh_wire::amop::channel::VerifyTopic;
 use tokio::sync::Notify;
 
@@ -30,6 +31,8 @@ pub enum SdkCommand {
     Done(AmopCast, Message, Result<Bytes, AmopFailure>),
     /// Whether a subscriber may have a private topic: the seq and the question.
     Verify(Bytes, VerifyTopic),
+    /// Its list of topics was refused whole, and the old one holds.
+    ListRefused(AmopError),
     /// Its session ends. Nothing follows.
     Close(SdkFault),
     /// The node ends. Nothing follows.
@@ -45,7 +48,7 @@ impl SdkCommand {
                 let answer = result.as_ref().map_or(0, Bytes::len);
                 message.topic.len() + message.data.len() + answer
             }
-            Self::Verify(..) | Self::Close(_) | Self::Ended => 0,
+            Self::Verify(..) | Self::ListRefused(_) | Self::Close(_) | Self::Ended => 0,
         };
         ENTRY + said
     }

@@ -42,8 +42,8 @@ mod service;
 use chainmesh_proto::mesh::Rate;
 
 pub use chainmesh_proto::amop::{
-    AmopCast, AmopCounters, AmopFailure, AmopReport, Input, Message, SdkFault, SdkKind, SdkReport,
-    SdkSession, TopicReport, channel, ws,
+    AmopCast, AmopCounters, AmopFailure, AmopReport, Input, Message, NoticeBudget, SdkFault,
+    SdkKind, SdkReport, SdkSession, TopicReport, channel, ws,
 };
 pub use link::{QUEUE_BYTES, SdkCommand, SdkLink};
 pub use service::AmopHandle;

@@ -133,6 +133,9 @@ impl SdkSink for Sdks {
             Output::Verify { session, seq, question } => {
                 self.must(session, SdkCommand::Verify(seq, question));
             }
+            Output::ListRefused { session, error } => {
+                self.must(session, SdkCommand::ListRefused(error));
+            }
             Output::Close { session, fault } => self.must(session, SdkCommand::Close(fault)),
             Output::Notice(notice) => tell(&notice),
             // It never comes here.
@@ -156,7 +159,20 @@ fn tell(notice: &AmopNotice) {
             warn!(sdk, count, limit, "a list of topics is too long, the old one holds");
         }
         AmopNotice::OverLimit { session } => {
-            debug!(sdk = session.0, "a message is above a limit");
+            warn!(sdk = session.0, "a message of an SDK is above a limit, and was refused");
+        }
+        AmopNotice::ForeignAnswer { session, asked } => {
+            let (sdk, asked) = (session.0, asked.0);
+            warn!(sdk, asked, "an SDK answered what another one was asked: dropped");
+        }
+        AmopNotice::UnknownAnswer { session } => {
+            debug!(sdk = session.0, "an SDK answered what nobody asked it, or too late");
+        }
+        AmopNotice::UnknownVerdict { session } => {
+            info!(sdk = session.0, "an SDK judged a subscriber about whom it was not asked");
+        }
+        AmopNotice::LeftOut { session, count } => {
+            warn!(sdk = session.0, count, "an SDK causes too many lines here: some were left out");
         }
         AmopNotice::Slow { session } => {
             warn!(sdk = session.0, "an SDK does not keep up: its queue is full");

@@ -10,8 +10,9 @@ mod store;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use chainmesh_identity::NodeKey;
-use chainmesh_identity::certificate::{Authority, Date, ValidityPeriod, files};
+use chainmesh_identity::certificate::{
+    Authority, Date, KeyType, SigningKey, ValidityPeriod, files,
+};
 
 pub(super) use arguments::CaCommand;
 use arguments::{AgencyArgs, CaDirectory, InitArgs, IssueArgs};
@@ -38,15 +39,26 @@ pub(super) fn run(command: &CaCommand) -> anyhow::Result<()> {
 pub(crate) fn provide(ca: &Path, nodes: &[(String, PathBuf, PathBuf)]) -> anyhow::Result<()> {
     let directory = || CaDirectory { ca: ca.into() };
     if Store::open(ca).is_err() {
-        create(&InitArgs { ca: directory(), name: Some("devnet".into()), days: 7300 })?;
+        let name = Some("devnet".into());
+        let key_type = KeyType::default();
+        create(&InitArgs { ca: directory(), name, key_type, days: 7300 })?;
     }
     for (name, out, key) in nodes {
         if out.join(files::NODE_CERTIFICATE).exists() {
             continue;
         }
         let (name, out, key) = (name.clone(), out.clone(), Some(key.clone()));
-        let args =
-            IssueArgs { ca: directory(), name, out, key, id: None, agency: None, days: 1095 };
+        let args = IssueArgs {
+            ca: directory(),
+            name,
+            out,
+            key,
+            id: None,
+            key_type: None,
+            sdk: false,
+            agency: None,
+            days: 1095,
+        };
         issue::issue(&args)?;
     }
     Ok(())
@@ -68,20 +80,20 @@ fn create(args: &InitArgs) -> anyhow::Result<(Store, Authority, String)> {
     let entropy = chainmesh_net::entropy();
     let number = entropy.iter().take(4).fold(0_u32, |sum, byte| sum << 8 | u32::from(*byte));
     let name = args.name.clone().unwrap_or_else(|| format!("chain-{number:08x}"));
-    let key = NodeKey::from_entropy(chainmesh_net::entropy());
-    let authority = Authority::create(&name, key.duplicate(), validity(args.days), serial())?;
-    let store = Store::create(&args.ca.ca, &authority, &key)?;
+    let key = SigningKey::generate(args.key_type, chainmesh_net::entropy())?;
+    let authority = Authority::create(&name, key, validity(args.days), serial())?;
+    let store = Store::create(&args.ca.ca, &authority)?;
     Ok((store, authority, name))
 }
 
 fn agency(args: &AgencyArgs) -> anyhow::Result<()> {
     let chain = Store::open(&args.ca.ca)?;
     let authority = chain.authority()?;
-    let key = NodeKey::from_entropy(chainmesh_net::entropy());
+    let key = SigningKey::generate(authority.key().kind(), chainmesh_net::entropy())?;
     let validity = within(validity(args.days), &authority);
-    let certificate = authority.issue_agency(&args.name, key.public_key(), validity, serial())?;
-    let own = Authority::new(certificate.clone(), key.duplicate())?;
-    let store = Store::create(&chain.agency_path(&args.name), &own, &key)
+    let certificate = authority.issue_agency(&args.name, key.public()?, validity, serial())?;
+    let own = Authority::new(certificate.clone(), key)?;
+    let store = Store::create(&chain.agency_path(&args.name), &own)
         .with_context(|| format!("the agency {} cannot be made", args.name))?;
     chain.record(&certificate)?;
     output::line(&format!("agency     {}", args.name))?;

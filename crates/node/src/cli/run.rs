@@ -32,7 +32,7 @@ const CONSORTIUM_PORT: u16 = 30300;
 /// In a consortium (--consortium) nodes talk over TLS and only to those who have a certificate of
 /// the same CA; the node is known by the key of its certificate. There it may do without a chain.
 /// Certificates, revocation lists and the lists of nodes are read again when their files change, on
-/// SIGHUP, and by `chainmesh mesh --reload`.
+/// SIGHUP, and by `chainmesh mesh --reload`; those of the ports for SDKs, too.
 #[derive(Debug, Default, Args)]
 #[command(after_help = "\
 Examples:

@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use chainmesh_identity::tls::TlsMaterial;
 use chainmesh_net::amop::AmopOptions;
 use serde::Deserialize;
 
 use super::{ListenAddress, RateSection};
-use crate::consortium::{CertificateFiles, LoadError};
-use crate::sdk::SdkOptions;
+use crate::consortium::LoadError;
+use crate::sdk::{SdkCertificates, SdkOptions};
 
 /// `[sdk]`.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Deserialize)]
@@ -22,7 +21,8 @@ pub struct SdkSection {
     /// Whether clients need a certificate; they do if not given.
     pub tls: Option<bool>,
     /// A directory with ca.crt, node.crt and node.key for these ports alone, such as RSA or P-256
-    /// certificates for clients that cannot read the node's own. Read when the node starts.
+    /// certificates for clients that cannot read the node's own. Read again when they change, as the
+    /// node's own.
     pub cert_dir: Option<PathBuf>,
     /// Whether a client's certificate must be of the same issuer as the one it sees.
     pub check_issuer: bool,
@@ -47,16 +47,12 @@ impl SdkSection {
         let address = |listen: Option<ListenAddress>| listen.map(|ListenAddress(at)| at);
         let (channel, websocket): (Option<SocketAddr>, Option<SocketAddr>) =
             (address(self.channel), address(self.websocket));
-        let load = |directory: &PathBuf| {
-            let loaded = CertificateFiles::of_directory(directory).load()?;
-            Ok::<_, LoadError>(TlsMaterial::new(loaded.credentials, loaded.trust))
-        };
         let defaults = SdkOptions::default();
         Ok(SdkOptions {
             channel,
             websocket,
             tls: self.tls.unwrap_or(defaults.tls),
-            material: self.cert_dir.as_ref().map(load).transpose()?,
+            certificates: self.cert_dir.as_deref().map(SdkCertificates::load).transpose()?,
             check_issuer: self.check_issuer,
             chain_id: self.chain_id.unwrap_or(defaults.chain_id),
             max_clients: self.max_clients.unwrap_or(defaults.max_clients),

@@ -10,13 +10,26 @@ const DAY: u64 = 86_400;
 const MARKS: [u64; 6] = [30, 14, 7, 3, 2, 1];
 
 /// Remembers what was said.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ExpiryWatch {
+    /// Which certificate it is, in the words of the log.
+    whose: &'static str,
     /// The end of the certificate that was spoken of, and the last mark.
     said: Option<(u64, u64)>,
 }
 
+impl Default for ExpiryWatch {
+    fn default() -> Self {
+        Self { whose: "our certificate", said: None }
+    }
+}
+
 impl ExpiryWatch {
+    /// For the certificate that the ports for SDKs have for themselves.
+    pub(super) const fn for_sdks() -> Self {
+        Self { whose: "our certificate for SDKs", said: None }
+    }
+
     /// Looks at the certificate, and logs when a mark was passed since the last look.
     pub(super) fn look(&mut self, certificate: &InspectedCertificate) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -24,13 +37,15 @@ impl ExpiryWatch {
         match self.mark(end, now) {
             None => {}
             Some(0) => error!(
-                "our certificate has ended ({}): no new session is possible until there is another \
-                 (chainmesh ca issue)",
+                "{} has ended ({}): no new session is possible until there is another (chainmesh ca \
+                 issue)",
+                self.whose,
                 Date(end)
             ),
             Some(_) => warn!(
-                "our certificate ends in {} days ({}): issue another for the same key, and put it \
-                 in the place of this one",
+                "{} ends in {} days ({}): issue another for the same key, and put it in the place \
+                 of this one",
+                self.whose,
                 end.saturating_sub(now) / DAY,
                 Date(end)
             ),

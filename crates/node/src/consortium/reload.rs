@@ -3,23 +3,24 @@
 //! Everything is read and checked before anything is put in place: a file that is damaged, or a
 //! certificate whose key has not come yet, leaves all as it was.
 
-use core::fmt;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chainmesh_identity::NodeKey;
-use chainmesh_identity::certificate::{CertificateIdentity, Date};
-use chainmesh_identity::tls::{ListPolicy, TlsMaterial};
+use chainmesh_identity::certificate::CertificateIdentity;
+use chainmesh_identity::tls::TlsMaterial;
 use chainmesh_net::{NodeEnded, NodeKind, P2pHandle};
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use super::certificates::{CertificateFiles, FileStamp, LoadError, Loaded};
+use super::change::{Change, Shown};
 use super::expiry::ExpiryWatch;
 use super::membership::{Membership, Said};
 use crate::config::{ConfigError, ConfigFile, LimitsSection, NodeAddress};
+use crate::sdk::PortCertificates;
 
 /// Time between two looks at the files. What is found changed is read when it has not changed for
 /// as long again, so that a file is not read while it is written.
@@ -53,82 +54,6 @@ pub enum ReloadError {
     Ended(#[from] NodeEnded),
 }
 
-/// One thing that is not as it was.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// A CA is trusted from now on.
-    AuthorityAdded(String),
-    /// A CA is not trusted any more.
-    AuthorityRemoved(String),
-    /// So many certificates are on the revocation lists now.
-    Revoked {
-        /// Before.
-        before: usize,
-        /// Now.
-        now: usize,
-    },
-    /// The list of those who may take part; `None` where all with a certificate may.
-    Allowed {
-        /// IDs before.
-        before: Option<usize>,
-        /// IDs now.
-        now: Option<usize>,
-    },
-    /// The list of those who may not.
-    Denied {
-        /// IDs before.
-        before: usize,
-        /// IDs now.
-        now: usize,
-    },
-    /// This node has a new certificate for its key, which ends then (seconds since 1970).
-    Certificate {
-        /// Its serial number.
-        serial: String,
-        /// When it ends.
-        not_after: u64,
-    },
-    /// This node is to be connected to.
-    NodeAdded(NodeAddress),
-    /// This node need not be connected to any more. A session with it goes on.
-    NodeRemoved(NodeAddress),
-    /// How much may be sent and received is another now.
-    Limits,
-    /// Something else is different in the configuration file; it takes a restart.
-    NeedsRestart,
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids = |ids: usize| if ids == 1 { "1 ID".to_owned() } else { format!("{ids} IDs") };
-        let count = |count: &Option<usize>| {
-            count.map_or_else(|| "everybody with a certificate".to_owned(), ids)
-        };
-        match self {
-            Self::AuthorityAdded(name) => write!(f, "the CA {name} is trusted"),
-            Self::AuthorityRemoved(name) => write!(f, "the CA {name} is not trusted any more"),
-            Self::Revoked { before, now } => {
-                write!(f, "certificates that are revoked: {now}, before: {before}")
-            }
-            Self::Allowed { before, now } => {
-                write!(f, "allowed: {}, before: {}", count(now), count(before))
-            }
-            Self::Denied { before, now } => {
-                write!(f, "denied: {}, before: {}", ids(*now), ids(*before))
-            }
-            Self::Certificate { serial, not_after } => {
-                write!(f, "new certificate {serial}, valid to {}", Date(*not_after))
-            }
-            Self::NodeAdded(node) => write!(f, "{node} is to be connected to"),
-            Self::NodeRemoved(node) => write!(f, "{node} need not be connected to any more"),
-            Self::Limits => f.write_str("other limits hold for messages"),
-            Self::NeedsRestart => {
-                f.write_str("other parts of the configuration changed: they take a restart")
-            }
-        }
-    }
-}
-
 /// What came of reading everything again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReloadReport {
@@ -144,10 +69,9 @@ struct Current {
     nodes: BTreeSet<NodeAddress>,
     limits: LimitsSection,
     fixed: ConfigFile,
-    authorities: BTreeSet<String>,
-    policy: ListPolicy,
-    revoked: usize,
-    serial: String,
+    shown: Shown,
+    /// What the ports for SDKs have for themselves, if they have been looked at.
+    ports: Option<Arc<Shown>>,
 }
 
 /// A consortium's certificates and nodes as a node starts with them.
@@ -164,6 +88,7 @@ pub struct Consortium {
 pub struct Reloader {
     source: Membership,
     material: Arc<TlsMaterial>,
+    ports: Option<PortCertificates>,
     net: P2pHandle,
     current: Mutex<Looked>,
 }
@@ -186,10 +111,10 @@ impl Consortium {
     /// See [`ReloadError`].
     pub fn load(source: Membership) -> Result<Self, ReloadError> {
         let said = source.read()?;
-        let stamps = stamps(&source, &said.files);
+        let stamps = stamps(&source, &said.files, None);
         let loaded = said.files.load()?;
         let files = said.files.clone();
-        let current = Looked { current: Current::new(said, &loaded), files, stamps };
+        let current = Looked { current: Current::new(said, &loaded, None), files, stamps };
         let material = TlsMaterial::new(loaded.credentials, loaded.trust);
         Ok(Self { material, source, current })
     }
@@ -210,41 +135,23 @@ impl Consortium {
 }
 
 impl Current {
-    fn new(said: Said, loaded: &Loaded) -> Self {
+    fn new(said: Said, loaded: &Loaded, ports: Option<&Loaded>) -> Self {
         let Said { nodes, limits, fixed, .. } = said;
-        let authorities = loaded.trust.authorities().iter();
         Self {
             nodes,
             limits,
             fixed,
-            authorities: authorities.map(|ca| format!("{} ({})", ca.subject, ca.serial)).collect(),
-            policy: loaded.policy.clone(),
-            revoked: loaded.revoked,
-            serial: loaded.credentials.certificate().serial.clone(),
+            shown: Shown::new(loaded),
+            ports: ports.map(|loaded| Arc::new(Shown::new(loaded))),
         }
     }
 
     /// What is different in `new`.
-    fn changes(&self, new: &Self, loaded: &Loaded) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let added = new.authorities.difference(&self.authorities).cloned();
-        changes.extend(added.map(Change::AuthorityAdded));
-        let removed = self.authorities.difference(&new.authorities).cloned();
-        changes.extend(removed.map(Change::AuthorityRemoved));
-        if self.revoked != new.revoked {
-            changes.push(Change::Revoked { before: self.revoked, now: new.revoked });
-        }
-        if self.policy.allowed != new.policy.allowed {
-            let count = |policy: &ListPolicy| policy.allowed.as_ref().map(BTreeSet::len);
-            changes.push(Change::Allowed { before: count(&self.policy), now: count(&new.policy) });
-        }
-        if self.policy.denied != new.policy.denied {
-            let (before, now) = (self.policy.denied.len(), new.policy.denied.len());
-            changes.push(Change::Denied { before, now });
-        }
-        if self.serial != new.serial {
-            let not_after = loaded.credentials.certificate().not_after;
-            changes.push(Change::Certificate { serial: new.serial.clone(), not_after });
+    fn changes(&self, new: &Self) -> Vec<Change> {
+        let mut changes = self.shown.changes(&new.shown);
+        if let (Some(old), Some(new)) = (&self.ports, &new.ports) {
+            let of_ports = old.changes(new).into_iter().map(Box::new).map(Change::OfPorts);
+            changes.extend(of_ports);
         }
         changes.extend(new.nodes.difference(&self.nodes).cloned().map(Change::NodeAdded));
         changes.extend(self.nodes.difference(&new.nodes).cloned().map(Change::NodeRemoved));
@@ -259,11 +166,21 @@ impl Current {
 }
 
 impl Reloader {
-    /// Reloads what the node that has this handle was started with.
+    /// Reloads what the node that has this handle was started with. `ports` are those for SDKs, if it
+    /// has some, with what their own files had.
     #[must_use]
-    pub fn new(consortium: Consortium, net: P2pHandle) -> Arc<Self> {
-        let Consortium { material, source, current } = consortium;
-        Arc::new(Self { source, material, net, current: Mutex::new(current) })
+    pub fn new(
+        consortium: Consortium,
+        net: P2pHandle,
+        ports: Option<PortCertificates>,
+    ) -> Arc<Self> {
+        let Consortium { material, source, mut current } = consortium;
+        // Files that changed since the ports were opened have another stamp then: they are read.
+        if let Some(own) = ports.as_ref().and_then(PortCertificates::own) {
+            current.stamps.extend(own.stamps.iter().cloned());
+            current.current.ports = Some(Arc::clone(&own.shown));
+        }
+        Arc::new(Self { source, material, ports, net, current: Mutex::new(current) })
     }
 
     /// Our certificate and our trust, as they are now.
@@ -280,21 +197,27 @@ impl Reloader {
     pub async fn reload(&self) -> Result<ReloadReport, ReloadError> {
         let mut looked = self.current.lock().await;
         let (source, files) = (self.source.clone(), looked.files.clone());
+        let own = self.own_files();
         let read = move || {
             // Before the look inside: what changes meanwhile is seen at the next look.
-            let before = stamps(&source, &files);
+            let before = stamps(&source, &files, own.as_ref());
             let said = match source.read() {
                 Ok(said) => said,
                 Err(error) => return (before, Err(error.into())),
             };
-            let stamps = stamps(&source, &said.files);
-            let loaded = said.files.load().map_err(ReloadError::from);
-            (stamps, loaded.map(|loaded| (said, loaded)))
+            let stamps = stamps(&source, &said.files, own.as_ref());
+            let load = || {
+                let loaded = said.files.load()?;
+                let own = own.as_ref().map(CertificateFiles::load).transpose()?;
+                Ok::<_, ReloadError>((loaded, own))
+            };
+            let loaded = load();
+            (stamps, loaded.map(|(loaded, own)| (said, loaded, own)))
         };
         // It does not panic; when it was not run, the node is ending.
         let (stamps, read) = tokio::task::spawn_blocking(read).await.map_err(|_| NodeEnded)?;
         looked.stamps = stamps;
-        let (said, loaded) = read?;
+        let (said, loaded, own) = read?;
         let files = said.files.clone();
         let (old, new) = (self.material.credentials(), &loaded.credentials);
         if old.identity() != new.identity() {
@@ -304,12 +227,19 @@ impl Reloader {
                 new: Box::new(new.identity().clone()),
             });
         }
-        let next = Current::new(said, &loaded);
-        let changes = looked.current.changes(&next, &loaded);
+        let next = Current::new(said, &loaded, own.as_ref());
+        let changes = looked.current.changes(&next);
         // Always both: a list can change without a difference that is told.
         self.material.set_credentials(loaded.credentials);
         self.material.set_trust(loaded.trust);
-        let sessions_ended = self.net.certificates_changed().await?;
+        let mut sessions_ended = self.net.certificates_changed().await?;
+        if let Some(ports) = &self.ports {
+            if let Some(own) = own {
+                ports.material().set_credentials(own.credentials);
+                ports.material().set_trust(own.trust);
+            }
+            sessions_ended += ports.judge_again().await;
+        }
         for change in &changes {
             info!("reloaded: {change}");
             match change {
@@ -351,19 +281,28 @@ impl Reloader {
         }
     }
 
+    /// The files that the ports for SDKs have for themselves.
+    fn own_files(&self) -> Option<CertificateFiles> {
+        Some(self.ports.as_ref()?.own()?.files.clone())
+    }
+
     /// Looks after the files until it is dropped.
     pub async fn watch(&self) {
         let mut last = Stamps::new();
-        let mut expiry = ExpiryWatch::default();
+        let (mut expiry, mut of_ports) = (ExpiryWatch::default(), ExpiryWatch::for_sdks());
         loop {
             expiry.look(self.material.credentials().certificate());
+            if let Some(ports) = self.ports.as_ref().filter(|ports| ports.own().is_some()) {
+                of_ports.look(ports.material().credentials().certificate());
+            }
             tokio::time::sleep(WATCH_INTERVAL).await;
             let (files, known) = {
                 let looked = self.current.lock().await;
                 (looked.files.clone(), looked.stamps.clone())
             };
-            let source = self.source.clone();
-            let look = tokio::task::spawn_blocking(move || stamps(&source, &files)).await;
+            let (source, own) = (self.source.clone(), self.own_files());
+            let look = move || stamps(&source, &files, own.as_ref());
+            let look = tokio::task::spawn_blocking(look).await;
             // It does not panic; when it was not run, the node is ending.
             let Ok(now) = look else { return };
             if now != known && now == last {
@@ -375,6 +314,11 @@ impl Reloader {
 }
 
 /// How all files are now.
-fn stamps(source: &Membership, files: &CertificateFiles) -> Stamps {
-    files.stamps().into_iter().chain(source.stamp()).collect()
+fn stamps(
+    source: &Membership,
+    files: &CertificateFiles,
+    of_ports: Option<&CertificateFiles>,
+) -> Stamps {
+    let of_ports = of_ports.map(CertificateFiles::stamps).unwrap_or_default();
+    files.stamps().into_iter().chain(source.stamp()).chain(of_ports).collect()
 }

@@ -92,6 +92,10 @@ pub struct AmopCounts {
     pub over_limit: u64,
     /// Lists of topics that were refused.
     pub lists_refused: u64,
+    /// Answers that nobody waited for, or that another SDK was asked for.
+    pub unknown_answers: u64,
+    /// Verdicts on private topics for which nobody was asked.
+    pub unknown_verdicts: u64,
     /// SDKs that were cut because they did not read.
     pub cut: u64,
 }
@@ -133,6 +137,8 @@ impl AmopStatus {
                 missed: c.missed,
                 over_limit: c.over_limit,
                 lists_refused: c.lists_refused,
+                unknown_answers: c.unknown_answer,
+                unknown_verdicts: c.unknown_verdict,
                 cut: c.cut,
             },
         }

@@ -14,11 +14,15 @@ use chainmesh_net::Escaped;
 use chainmesh_net::amop::channel::{Channel, ChannelConfig, ChannelNotice, Input, Output};
 use chainmesh_net::amop::{SdkCommand, SdkLink};
 use chainmesh_proto::time::Instant;
-use tokio::io::ReadBuf;
-use tracing::{debug, info};
+use tokio::io::{AsyncWriteExt as _, ReadBuf};
+use tokio::sync::oneshot;
+use tracing::{info, warn};
 
+use super::calls::Calls;
+use super::clients::Refused;
 use super::conversation::{self, Backlog, Talk};
 use super::ledger::{Generation, Ledger};
+use super::metered::{Metered, NoRoom};
 use super::ports::End;
 use super::secure::{Client, Stream};
 
@@ -28,8 +32,8 @@ const READ: usize = 16 * 1024;
 /// One connection.
 struct Conversation {
     face: Channel,
-    ledger: Arc<Ledger>,
-    stream: Box<dyn Stream>,
+    calls: Calls,
+    stream: Metered,
     received: BytesMut,
     frames: Frames,
 }
@@ -45,12 +49,22 @@ struct Frames {
 }
 
 /// Speaks with a client until one of the two ends it.
-pub(super) async fn serve(client: Client, link: SdkLink, ledger: Arc<Ledger>) -> End {
+pub(super) async fn serve(
+    client: Client,
+    link: SdkLink,
+    refused: oneshot::Receiver<Refused>,
+    ledger: Arc<Ledger>,
+) -> End {
     let config = ChannelConfig::new(link.session(), client.identity);
     let face = Channel::new(config, link.now());
     let (received, frames) = (BytesMut::new(), Frames::default());
     let stream = client.stream;
-    conversation::run(Conversation { face, ledger, stream, received, frames }, link).await
+    let calls = Calls::new(ledger, Generation::Two, &link);
+    let mut talk = Conversation { face, calls, stream, received, frames };
+    let end = conversation::run(&mut talk, link, refused).await;
+    // There is no word for why in 2.x; TLS has one for the end. Who does not read is not waited for.
+    let _ = tokio::time::timeout(conversation::FAREWELL, talk.stream.shutdown()).await;
+    end
 }
 
 impl Talk for Conversation {
@@ -68,12 +82,27 @@ impl Talk for Conversation {
         self.frames.poll_write(&mut self.stream, cx).map_err(end_of)
     }
 
+    fn poll_call(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let (seq, body) = ready!(self.calls.poll(cx));
+        self.face.handle(now, Input::RpcAnswer { seq, body });
+        Poll::Ready(())
+    }
+
+    fn is_answering(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
     fn backlog(&self) -> Backlog {
         self.frames.backlog
     }
 
     fn came(&mut self, now: Instant, _: usize) -> Result<(), End> {
+        // A frame of this length is above any limit.
+        if self.received.starts_with(b"GET ") {
+            return Err(End::NeedsWebSocketPort);
+        }
         self.face.receive(now, &mut self.received);
+        self.stream.holds(self.received.len());
         Ok(())
     }
 
@@ -82,6 +111,8 @@ impl Talk for Conversation {
             SdkCommand::Push(cast, message) => Input::Push(cast, message),
             SdkCommand::Done(cast, message, result) => Input::Done(cast, message, result),
             SdkCommand::Verify(seq, question) => Input::Verify(seq, question),
+            // 2.x has no words for it.
+            SdkCommand::ListRefused(_) => return Ok(()),
             SdkCommand::Close(fault) => return Err(End::Fault(fault)),
             SdkCommand::Ended => return Err(End::Node),
         };
@@ -95,8 +126,9 @@ impl Talk for Conversation {
                 Output::Send { head, body, push } => self.frames.put([head, body], push.is_none()),
                 Output::Broker(input) => link.handle(input),
                 Output::Rpc { seq, body } => {
-                    let body = self.ledger.answer(Generation::Two, &body).into();
-                    self.face.handle(link.now(), Input::RpcAnswer { seq, body });
+                    if let Some(body) = self.calls.ask(link, seq.clone(), &body) {
+                        self.face.handle(link.now(), Input::RpcAnswer { seq, body });
+                    }
                 }
                 Output::Notice(notice) => tell(link, &notice),
                 Output::Close(fault) => return Err(End::Fault(fault)),
@@ -115,6 +147,9 @@ impl Talk for Conversation {
 }
 
 fn end_of(error: io::Error) -> End {
+    if let Some(no_room) = error.get_ref().and_then(|inner| inner.downcast_ref::<NoRoom>()) {
+        return End::NoRoom(*no_room);
+    }
     match error.kind() {
         // A client of FISCO's closes without saying so in TLS.
         io::ErrorKind::UnexpectedEof => End::Client,
@@ -184,8 +219,11 @@ fn tell(link: &SdkLink, notice: &ChannelNotice) {
         ChannelNotice::Unreadable { frame_type, error } => {
             info!(sdk, ?frame_type, "a message of an SDK cannot be read: {error}");
         }
+        ChannelNotice::LeftOut(count) => {
+            warn!(sdk, count, "an SDK causes too many lines here: some were left out");
+        }
         ChannelNotice::Unused(frame_type) => {
-            debug!(sdk, ?frame_type, "a message of an SDK is of no use here");
+            info!(sdk, ?frame_type, "a message of an SDK is of no use here");
         }
     }
 }

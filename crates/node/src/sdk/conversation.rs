@@ -3,10 +3,13 @@
 
 use core::future::poll_fn;
 use core::task::{Context, Poll};
+use core::time::Duration;
 
 use chainmesh_net::amop::{QUEUE_BYTES, SdkCommand, SdkLink};
 use chainmesh_proto::time::Instant;
+use tokio::sync::oneshot;
 
+use super::clients::Refused;
 use super::ports::End;
 
 /// Bytes of frames that wait to be written above which no more are made of the link's commands.
@@ -14,6 +17,9 @@ const WRITING: usize = 256 * 1024;
 /// Bytes of answers that wait to be written above which nothing more is read from the client: who
 /// does not read what it asked for has to wait with more.
 const ANSWERS: usize = 1024 * 1024;
+
+/// How long a client has to take the end of its connection.
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Bytes that wait to be written.
 #[derive(Debug, Default, Clone, Copy)]
@@ -46,6 +52,12 @@ pub(super) trait Talk {
     /// Ready when something was written; pending also when there is nothing to be written.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>>;
 
+    /// Ready when a call was answered; pending also when there is none.
+    fn poll_call(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Whether a call is being answered: nothing is read meanwhile.
+    fn is_answering(&self) -> bool;
+
     /// What waits to be written.
     fn backlog(&self) -> Backlog;
 
@@ -68,26 +80,37 @@ pub(super) trait Talk {
 /// What happened on the socket.
 enum Moved<R> {
     Read(R),
+    /// Written, or there is something new to be written.
     Written,
 }
 
-/// Speaks with a client until one of the two ends it.
-pub(super) async fn run<T: Talk>(mut talk: T, mut link: SdkLink) -> End {
+/// Speaks with a client until one of the two ends it, or it may not stay.
+pub(super) async fn run<T: Talk>(
+    talk: &mut T,
+    mut link: SdkLink,
+    mut refused: oneshot::Receiver<Refused>,
+) -> End {
     // Reading and writing take turns.
     let mut reads_first = false;
     loop {
         reads_first = !reads_first;
-        if let Err(end) = turn(&mut talk, &mut link, reads_first).await {
+        if let Err(end) = turn(talk, &mut link, &mut refused, reads_first).await {
             return end;
         }
     }
 }
 
-async fn turn<T: Talk>(talk: &mut T, link: &mut SdkLink, reads_first: bool) -> Result<(), End> {
+async fn turn<T: Talk>(
+    talk: &mut T,
+    link: &mut SdkLink,
+    refused: &mut oneshot::Receiver<Refused>,
+    reads_first: bool,
+) -> Result<(), End> {
     talk.carry_out(link)?;
     let waiting = talk.backlog();
     let takes = waiting.bytes < WRITING;
     let reads = waiting.answers < ANSWERS && link.answers() < QUEUE_BYTES;
+    let reads = reads && !talk.is_answering();
     let deadline = talk.poll_timeout().map(|at| link.at(at));
     let timer = async {
         match deadline {
@@ -96,11 +119,12 @@ async fn turn<T: Talk>(talk: &mut T, link: &mut SdkLink, reads_first: bool) -> R
         }
     };
     tokio::select! {
-        moved = poll_fn(|cx| move_once(talk, cx, reads, reads_first)) => match moved? {
+        moved = poll_fn(|cx| move_once(talk, link.now(), cx, reads, reads_first)) => match moved? {
             Moved::Read(read) => talk.came(link.now(), read),
             Moved::Written => Ok(()),
         },
         command = link.next(), if takes => talk.command(link.now(), command),
+        Ok(error) = refused => Err(End::NotTrusted(error)),
         last = link.last() => talk.command(link.now(), last),
         () = timer => {
             talk.handle_timeout(link.now());
@@ -111,10 +135,14 @@ async fn turn<T: Talk>(talk: &mut T, link: &mut SdkLink, reads_first: bool) -> R
 
 fn move_once<T: Talk>(
     talk: &mut T,
+    now: Instant,
     cx: &mut Context<'_>,
     reads: bool,
     reads_first: bool,
 ) -> Poll<Result<Moved<T::Read>, End>> {
+    if talk.poll_call(now, cx).is_ready() {
+        return Poll::Ready(Ok(Moved::Written));
+    }
     for read in [reads_first, !reads_first] {
         let moved = match read {
             false => talk.poll_write(cx).map_ok(|()| Moved::Written),

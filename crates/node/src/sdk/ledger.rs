@@ -4,14 +4,19 @@
 //! is nothing else. Shapes: the JSON-RPC of FISCO BCOS 2.9 and of 3.x; what the SDKs need of them was
 //! seen in runs of the Java SDK 2.10.1 and the Go SDK 1.1.1.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use chainmesh_chain::Chain;
 use chainmesh_net::amop::channel::NODE_VERSION;
 use chainmesh_net::mesh::{MeshHandle, MeshReport};
 use chainmesh_proto::eth::chain::ChainReader as _;
+use jsonrpsee_core::server::Methods;
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use super::calls::Later;
+use crate::rpc::dispatch;
 
 /// Longest call that is read, bytes. Chosen: calls of an SDK's start have a hundred; a transaction
 /// would not be taken anyway.
@@ -45,6 +50,34 @@ pub struct Ledger {
     pub chain: Option<Arc<Chain>>,
     /// What SDKs are told is the chain ID.
     pub chain_id: u64,
+    /// The node's own methods, once it has some; SDKs may call those that only read.
+    pub methods: Arc<OnceLock<Methods>>,
+}
+
+/// What a call is answered.
+pub(super) enum Answer {
+    /// This.
+    Now(Bytes),
+    /// This, because the call is none; the log is told why.
+    Refused(Bytes, &'static str),
+    /// What comes of it.
+    Later(Later),
+}
+
+/// Namespaces of the node's own methods that SDKs may call.
+const NAMESPACES: [&str; 3] = ["eth_", "net_", "web3_"];
+/// How names in them begin that change something, or keep something for the caller.
+const NOT_READ_ONLY: [&str; 6] = ["send", "sign", "new", "uninstall", "subscribe", "unsubscribe"];
+
+/// Whether a method of the node's own only reads the chain or the network.
+fn is_read_only(method: &str) -> bool {
+    let name = NAMESPACES.iter().find_map(|namespace| method.strip_prefix(namespace));
+    name.is_some_and(|name| !NOT_READ_ONLY.iter().any(|begin| name.starts_with(begin)))
+}
+
+fn line(mut answer: String) -> Bytes {
+    answer.push('\n');
+    answer.into()
 }
 
 /// A call. SDKs leave `jsonrpc` and `params` out, too.
@@ -57,34 +90,40 @@ struct Call {
 
 impl Ledger {
     /// Answers one call; the answer ends with a line break, as FISCO's.
-    #[must_use]
-    pub fn answer(&self, generation: Generation, call: &[u8]) -> Vec<u8> {
-        let mut answer = self.answer_to(generation, call).to_string();
-        answer.push('\n');
-        answer.into_bytes()
-    }
-
-    fn answer_to(&self, generation: Generation, call: &[u8]) -> Value {
+    pub(super) fn answer(&self, generation: Generation, call: &Bytes) -> Answer {
+        let refused =
+            |code, why| Answer::Refused(line(failure(&Value::Null, code, why).to_string()), why);
         if call.len() > MAX_CALL {
-            let why = format!("a call has at most {MAX_CALL} bytes");
-            return failure(&Value::Null, INVALID_REQUEST, &why);
+            return refused(INVALID_REQUEST, "a call has at most 1 MiB");
         }
         let Ok(value) = serde_json::from_slice::<Value>(call) else {
-            return failure(&Value::Null, PARSE_ERROR, "the call is not valid JSON");
+            return refused(PARSE_ERROR, "the call is not valid JSON");
         };
         let Ok(Call { id, method }) = Call::deserialize(value) else {
             let why = "this is no call of JSON-RPC 2.0: it has no method";
-            return failure(&Value::Null, INVALID_REQUEST, why);
+            return refused(INVALID_REQUEST, why);
         };
+        match self.methods.get() {
+            Some(methods) if is_read_only(&method) => {
+                let (methods, call) = (methods.clone(), call.clone());
+                Answer::Later(Box::pin(async move {
+                    line(dispatch::answer(&methods, &call).await.unwrap_or_default())
+                }))
+            }
+            _ => Answer::Now(line(self.answer_to(generation, &method, &id).to_string())),
+        }
+    }
+
+    fn answer_to(&self, generation: Generation, method: &str, id: &Value) -> Value {
         let result = match generation {
-            Generation::Two => self.of_2(&method),
-            Generation::Three => self.of_3(&method),
+            Generation::Two => self.of_2(method),
+            Generation::Three => self.of_3(method),
         };
         match result {
             Some(result) => json!({"id": id, "jsonrpc": "2.0", "result": result}),
             None => {
                 let why = "this node answers messages on topics; it has no ledger of FISCO BCOS";
-                failure(&id, METHOD_NOT_FOUND, why)
+                failure(id, METHOD_NOT_FOUND, why)
             }
         }
     }
@@ -206,3 +245,6 @@ fn failure(id: &Value, code: i32, message: &str) -> Value {
         "error": {"code": code, "data": null, "message": message}, "id": id, "jsonrpc": "2.0",
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,13 @@
 //! Where SDKs connect, and how.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chainmesh_identity::tls::TlsMaterial;
 use chainmesh_net::amop::AmopOptions;
+
+use crate::consortium::{CertificateFiles, FileStamp, LoadError, Shown};
 
 /// TCP port for SDKs of 2.x: `channel_listen_port` of FISCO BCOS 2.x.
 pub const CHANNEL_PORT: u16 = 20200;
@@ -26,7 +29,7 @@ pub struct SdkOptions {
     /// Whether clients need a certificate. Without TLS anybody who can connect may take part.
     pub tls: bool,
     /// The certificate that clients see, and whom they are judged by; that of the node if `None`.
-    pub material: Option<Arc<TlsMaterial>>,
+    pub certificates: Option<SdkCertificates>,
     /// Whether a client's certificate must be of the same issuer as the one it sees
     /// (`check_cert_issuer` of FISCO BCOS 2.x).
     pub check_issuer: bool,
@@ -38,6 +41,33 @@ pub struct SdkOptions {
     pub amop: AmopOptions,
 }
 
+/// Certificates that the ports have for themselves, as a directory had them.
+#[derive(Debug, Clone)]
+pub struct SdkCertificates {
+    /// Where they are, to be read again.
+    pub files: CertificateFiles,
+    /// What is shown and what is trusted.
+    pub material: Arc<TlsMaterial>,
+    /// How the files were before they were read.
+    pub(crate) stamps: Vec<(PathBuf, FileStamp)>,
+    pub(crate) shown: Arc<Shown>,
+}
+
+impl SdkCertificates {
+    /// Reads `ca.crt`, `node.crt`, `node.key` and the lists of a directory. Reads the disk.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn load(directory: &Path) -> Result<Self, LoadError> {
+        let files = CertificateFiles::of_directory(directory);
+        let stamps = files.stamps();
+        let loaded = files.load()?;
+        let shown = Arc::new(Shown::new(&loaded));
+        let material = TlsMaterial::new(loaded.credentials, loaded.trust);
+        Ok(Self { files, material, stamps, shown })
+    }
+}
+
 impl Default for SdkOptions {
     /// Both ports on loopback, TLS with the node's certificate, no limits but those of memory.
     fn default() -> Self {
@@ -46,7 +76,7 @@ impl Default for SdkOptions {
             channel: local(CHANNEL_PORT),
             websocket: local(WEBSOCKET_PORT),
             tls: true,
-            material: None,
+            certificates: None,
             check_issuer: false,
             chain_id: DEFAULT_CHAIN_ID,
             max_clients: DEFAULT_MAX_CLIENTS,

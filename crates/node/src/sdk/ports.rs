@@ -2,17 +2,20 @@
 
 use core::net::SocketAddr;
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use chainmesh_identity::tls::TlsMaterial;
-use chainmesh_net::amop::{AmopHandle, SdkFault};
+use chainmesh_net::amop::{AmopHandle, NoticeBudget, SdkFault};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_tungstenite::tungstenite;
 use tracing::{debug, info, warn};
 
+use super::clients::{Clients, PortCertificates, Refused};
+use super::greeting::{Greetings, MAX_GREETING};
+use super::metered::{Meter, NoRoom};
 use super::secure::{Client, Refusal};
 use super::{Generation, Ledger, SdkOptions, channel, websocket};
 
@@ -21,6 +24,10 @@ use super::{Generation, Ledger, SdkOptions, channel, websocket};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Time after which another connection is tried to be taken when there was no file descriptor.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Lines of the log about clients that come, and about those that are refused or cut off, at once.
+const LINES: u32 = 256;
+/// Time after which there may be one more.
+const LINE_PERIOD: Duration = Duration::from_millis(100);
 
 /// Why a port was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -55,8 +62,16 @@ pub(super) enum End {
     Broken(io::Error),
     #[error("{0}")]
     Fault(SdkFault),
+    #[error("it speaks HTTP, as SDKs of 3.x do: they need the WebSocket port")]
+    NeedsWebSocketPort,
+    #[error("it asks for no WebSocket; SDKs of 2.x need the channel port ({0})")]
+    NoUpgrade(Box<tungstenite::Error>),
+    #[error(transparent)]
+    NoRoom(NoRoom),
     #[error("its WebSocket: {0}")]
     WebSocket(Box<tungstenite::Error>),
+    #[error("it would be refused now: {0}")]
+    NotTrusted(Refused),
     #[error(transparent)]
     Refused(Refusal),
 }
@@ -68,6 +83,8 @@ pub struct SdkPorts {
     pub channel: Option<SocketAddr>,
     /// Where SDKs of 3.x connect.
     pub websocket: Option<SocketAddr>,
+    /// What clients are judged by; `None` without TLS.
+    pub certificates: Option<PortCertificates>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -79,6 +96,10 @@ struct Port {
     material: Option<Arc<TlsMaterial>>,
     check_issuer: bool,
     max_clients: usize,
+    clients: Arc<Clients>,
+    slots: Arc<Semaphore>,
+    meter: Arc<Meter>,
+    lines: Lines,
 }
 
 impl SdkPorts {
@@ -92,13 +113,21 @@ impl SdkPorts {
         ledger: Ledger,
         material: Option<&Arc<TlsMaterial>>,
     ) -> Result<Self, SdkError> {
-        let material = match (options.tls, options.material.as_ref().or(material)) {
+        let own = options.certificates.as_ref();
+        let material = match (options.tls, own.map(|own| &own.material).or(material)) {
             (true, None) => return Err(SdkError::NoCertificate),
             (true, material) => material.cloned(),
             (false, _) => None,
         };
         let ledger = Arc::new(ledger);
-        let mut ports = Self { channel: None, websocket: None, tasks: Vec::new() };
+        let clients = Arc::<Clients>::default();
+        let certificates = material.clone().map(|material| PortCertificates {
+            own: own.cloned(),
+            material,
+            clients: Arc::clone(&clients),
+        });
+        let tasks = Vec::new();
+        let mut ports = Self { channel: None, websocket: None, certificates, tasks };
         let both = [(Generation::Two, options.channel), (Generation::Three, options.websocket)];
         for (generation, address) in both {
             let Some(address) = address else { continue };
@@ -122,6 +151,10 @@ impl SdkPorts {
                 material: material.clone(),
                 check_issuer: options.check_issuer,
                 max_clients: options.max_clients,
+                clients: Arc::clone(&clients),
+                slots: Arc::new(Semaphore::new(options.max_clients)),
+                meter: Arc::default(),
+                lines: Lines::new(),
             };
             ports.tasks.push(tokio::spawn(accept(listener, Arc::new(port))));
         }
@@ -137,23 +170,22 @@ impl Drop for SdkPorts {
 
 /// Takes clients for ever. The connections end with this.
 async fn accept(listener: TcpListener, port: Arc<Port>) {
-    let slots = Arc::new(Semaphore::new(port.max_clients));
+    let mut greetings = Greetings::default();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
+                Ok((_, address)) if port.slots.available_permits() == 0 => {
+                    port.tell(address, &End::Refused(Refusal::Full(port.max_clients)));
+                }
                 Ok((stream, address)) => {
-                    let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-                        warn!(%address, "an SDK was not let in: there are {}", port.max_clients);
-                        continue;
-                    };
+                    let crowded = greetings.enter();
                     let port = Arc::clone(&port);
                     connections.spawn(async move {
                         // Small frames are not to wait for each other.
                         let _ = stream.set_nodelay(true);
-                        let end = port.serve(stream, address).await;
-                        tell(address, &end);
-                        drop(slot);
+                        let end = port.serve(stream, address, crowded).await;
+                        port.tell(address, &end);
                     });
                 }
                 Err(error) if is_of_one_connection(error.kind()) => {}
@@ -173,12 +205,24 @@ fn is_of_one_connection(kind: io::ErrorKind) -> bool {
 }
 
 impl Port {
-    async fn serve(&self, stream: TcpStream, address: SocketAddr) -> End {
-        let greeted = tokio::time::timeout(HANDSHAKE, self.greet(stream)).await;
-        let greeted = match greeted {
-            Ok(Ok(greeted)) => greeted,
-            Ok(Err(end)) => return end,
-            Err(_) => return End::Refused(Refusal::Slow(HANDSHAKE.as_secs())),
+    async fn serve(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        crowded: oneshot::Receiver<()>,
+    ) -> End {
+        let judged = self.clients.judged();
+        let mut greeted = tokio::select! {
+            greeted = tokio::time::timeout(HANDSHAKE, self.greet(stream)) => match greeted {
+                Ok(Ok(greeted)) => greeted,
+                Ok(Err(end)) => return end,
+                Err(_) => return End::Refused(Refusal::Slow(HANDSHAKE.as_secs())),
+            },
+            Ok(()) = crowded => return End::Refused(Refusal::Crowded(MAX_GREETING)),
+        };
+        // Others may have finished since it was let in.
+        let Ok(_slot) = self.slots.try_acquire() else {
+            return End::Refused(Refusal::Full(self.max_clients));
         };
         let link = self.amop.open();
         let subject = match &greeted {
@@ -186,20 +230,28 @@ impl Port {
             Greeted::WebSocket(client) => client.subject.as_deref(),
         };
         let subject = subject.unwrap_or("without a certificate");
-        info!(sdk = link.session().0, %address, subject, "an SDK has connected");
+        if self.lines.arrivals() {
+            info!(sdk = link.session().0, %address, subject, "an SDK has connected");
+        }
         let ledger = Arc::clone(&self.ledger);
+        let certificates = match &mut greeted {
+            Greeted::Channel(client) => core::mem::take(&mut client.certificates),
+            Greeted::WebSocket(client) => core::mem::take(&mut client.certificates),
+        };
+        let (_place, refused) = self.clients.enter(certificates, judged, self.material.as_deref());
         match greeted {
-            Greeted::Channel(client) => channel::serve(client, link, ledger).await,
-            Greeted::WebSocket(client) => websocket::serve(*client, link, ledger).await,
+            Greeted::Channel(client) => channel::serve(client, link, refused, ledger).await,
+            Greeted::WebSocket(client) => websocket::serve(*client, link, refused, ledger).await,
         }
     }
 
     /// TLS, and what comes before the first message.
     async fn greet(&self, stream: TcpStream) -> Result<Greeted, End> {
         let client = match &self.material {
-            None => Client::plain(stream),
+            None => Client::plain(stream, &self.meter),
             Some(material) => {
-                let secured = Client::secure(stream, material, self.check_issuer).await;
+                let secured =
+                    Client::secure(stream, material, self.check_issuer, &self.meter).await;
                 secured.map_err(End::Refused)?
             }
         };
@@ -207,7 +259,7 @@ impl Port {
             Generation::Two => Ok(Greeted::Channel(client)),
             Generation::Three => {
                 let upgraded = websocket::upgrade(client).await;
-                let client = upgraded.map_err(|error| End::WebSocket(Box::new(error)))?;
+                let client = upgraded.map_err(|error| End::NoUpgrade(Box::new(error)))?;
                 Ok(Greeted::WebSocket(Box::new(client)))
             }
         }
@@ -220,11 +272,55 @@ enum Greeted {
     WebSocket(Box<Client<websocket::Socket>>),
 }
 
-fn tell(address: SocketAddr, end: &End) {
-    match end {
-        End::Client | End::Node => debug!(%address, "a connection of an SDK ended: {end}"),
-        End::Broken(_) => info!(%address, "a connection of an SDK ended: {end}"),
-        End::Refused(_) => warn!(%address, "an SDK was not let in: {end}"),
-        End::Fault(_) | End::WebSocket(_) => warn!(%address, "an SDK was cut off: {end}"),
+impl Port {
+    fn tell(&self, address: SocketAddr, end: &End) {
+        match end {
+            End::Client | End::Node => debug!(%address, "a connection of an SDK ended: {end}"),
+            _ if !self.lines.ends() => debug!(%address, "a connection of an SDK ended: {end}"),
+            End::Broken(_) => info!(%address, "a connection of an SDK ended: {end}"),
+            End::Refused(_) => warn!(%address, "an SDK was not let in: {end}"),
+            End::NeedsWebSocketPort
+            | End::NoUpgrade(_)
+            | End::Fault(_)
+            | End::NoRoom(_)
+            | End::NotTrusted(_)
+            | End::WebSocket(_) => {
+                warn!(%address, "an SDK was cut off: {end}");
+            }
+        }
+    }
+}
+
+/// How many lines of the log the connections of a port can cause.
+#[derive(Debug)]
+struct Lines {
+    began: Instant,
+    arrivals: Mutex<NoticeBudget>,
+    ends: Mutex<NoticeBudget>,
+}
+
+impl Lines {
+    fn new() -> Self {
+        let budget = || Mutex::new(NoticeBudget::new(LINES, LINE_PERIOD, Default::default()));
+        Self { began: Instant::now(), arrivals: budget(), ends: budget() }
+    }
+
+    /// Whether another client that comes is told of.
+    fn arrivals(&self) -> bool {
+        self.take(&self.arrivals)
+    }
+
+    /// Whether another one that is refused or cut off is.
+    fn ends(&self) -> bool {
+        self.take(&self.ends)
+    }
+
+    fn take(&self, budget: &Mutex<NoticeBudget>) -> bool {
+        let now = chainmesh_proto::time::Instant::ZERO + self.began.elapsed();
+        let taken = budget.lock().unwrap_or_else(PoisonError::into_inner).take(now);
+        if let Some(left_out @ 1..) = taken {
+            warn!(left_out, "more SDKs come and go than are told of");
+        }
+        taken.is_some()
     }
 }

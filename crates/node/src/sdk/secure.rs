@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chainmesh_identity::certificate::{CertificateError, InspectedCertificate};
+use chainmesh_identity::tls::rustls::pki_types::CertificateDer;
 use chainmesh_identity::tls::rustls::server::Acceptor;
 use chainmesh_identity::tls::rustls::time_provider::DefaultTimeProvider;
 use chainmesh_identity::tls::{
@@ -15,18 +16,22 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::metered::{Meter, Metered};
+
 /// A connection, whatever secures it.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// A client that may speak.
-pub(super) struct Client<S = Box<dyn Stream>> {
+pub(super) struct Client<S = Metered> {
     pub(super) stream: S,
     /// The key of its certificate; empty without TLS.
     pub(super) identity: Bytes,
     /// Whose certificate it is, fit to be shown.
     pub(super) subject: Option<String>,
+    /// It, and those that lead to its CA.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
 /// Why a client may not speak.
@@ -52,6 +57,12 @@ pub(super) enum Refusal {
         /// Who issued ours.
         ours: String,
     },
+    /// There are too many clients.
+    #[error("there are {0}")]
+    Full(usize),
+    /// Too many others came before it was done.
+    #[error("{0} others came before it had finished its handshake")]
+    Crowded(usize),
     /// It took too long.
     #[error("it has not finished its handshake in {0} s")]
     Slow(u64),
@@ -59,8 +70,9 @@ pub(super) enum Refusal {
 
 impl Client {
     /// One without TLS.
-    pub(super) fn plain(stream: TcpStream) -> Self {
-        Self { stream: Box::new(stream), identity: Bytes::new(), subject: None }
+    pub(super) fn plain(stream: TcpStream, meter: &Arc<Meter>) -> Self {
+        let stream = Metered::new(Box::new(stream), Arc::clone(meter));
+        Self { stream, identity: Bytes::new(), subject: None, certificates: Vec::new() }
     }
 
     /// One with a certificate that we accept.
@@ -68,6 +80,7 @@ impl Client {
         stream: TcpStream,
         material: &Arc<TlsMaterial>,
         check_issuer: bool,
+        meter: &Arc<Meter>,
     ) -> Result<Self, Refusal> {
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         let versions = versions_for_client(material, &hello.client_hello());
@@ -85,18 +98,21 @@ impl Client {
                 None => Refusal::Connection(error),
             }
         })?;
-        let certificates = stream.get_ref().1.peer_certificates();
-        let theirs = certificates.and_then(<[_]>::first);
+        let shown = stream.get_ref().1.peer_certificates();
+        let theirs = shown.and_then(<[_]>::first);
         let theirs = theirs.map(InspectedCertificate::read).transpose()?;
         // The verifier has seen one, or there would be no session.
-        let identity = peer_identity(certificates).ok();
+        let identity = peer_identity(shown).ok();
+        let certificates = shown.unwrap_or_default().iter().map(|it| it.clone().into_owned());
+        let certificates = certificates.collect();
         if let (true, Some(theirs)) = (check_issuer, &theirs) {
             same_issuer(theirs, material)?;
         }
         Ok(Self {
             identity: identity.map(|it| Bytes::copy_from_slice(it.key_bytes())).unwrap_or_default(),
             subject: theirs.map(|theirs| theirs.subject),
-            stream: Box::new(stream),
+            certificates,
+            stream: Metered::new(Box::new(stream), Arc::clone(meter)),
         })
     }
 }

@@ -8,29 +8,37 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use chainmesh_net::amop::ws::{Input, Output, Ws, WsConfig, WsNotice};
-use chainmesh_net::amop::{SdkCommand, SdkLink};
+use chainmesh_net::amop::{SdkCommand, SdkFault, SdkLink};
 use chainmesh_proto::time::Instant;
+use chainmesh_wire::amop::AmopError;
 use futures_util::{Sink, Stream as _};
+use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tracing::{debug, info};
+use tracing::{info, warn};
 
+use super::calls::Calls;
+use super::clients::Refused;
 use super::conversation::{self, Backlog, Talk};
 use super::ledger::{Generation, Ledger};
+use super::metered::{Metered, NoRoom};
 use super::ports::End;
-use super::secure::{Client, Stream};
+use super::secure::Client;
 
 /// Largest message that is read, bytes (`wsMaxMsgSize` of FISCO BCOS 3.x's SDKs: 32 MiB).
 pub(super) const MAX_MESSAGE: usize = 32 * 1024 * 1024;
+/// Bytes of text in a frame that closes (RFC 6455 section 5.5: 125, two of them for the code).
+const MAX_REASON: usize = 123;
 /// Bytes read at once; each connection has a buffer of this size.
 const READ: usize = 8 * 1024;
 
-pub(super) type Socket = WebSocketStream<Box<dyn Stream>>;
+pub(super) type Socket = WebSocketStream<Metered>;
 
 struct Conversation {
     face: Ws,
-    ledger: Arc<Ledger>,
+    calls: Calls,
     socket: Socket,
     messages: Messages,
 }
@@ -51,18 +59,51 @@ pub(super) async fn upgrade(client: Client) -> Result<Client<Socket>, Error> {
         .write_buffer_size(0)
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
-    let Client { stream, identity, subject } = client;
+    let Client { stream, identity, subject, certificates } = client;
     let stream = tokio_tungstenite::accept_async_with_config(stream, Some(config)).await?;
-    Ok(Client { stream, identity, subject })
+    Ok(Client { stream, identity, subject, certificates })
 }
 
 /// Speaks with a client until one of the two ends it.
-pub(super) async fn serve(client: Client<Socket>, link: SdkLink, ledger: Arc<Ledger>) -> End {
+pub(super) async fn serve(
+    client: Client<Socket>,
+    link: SdkLink,
+    refused: oneshot::Receiver<Refused>,
+    ledger: Arc<Ledger>,
+) -> End {
     let Client { stream: socket, identity, .. } = client;
     let config = WsConfig { session: link.session(), identity, heights: Vec::new() };
     let face = Ws::new(config, link.now());
     let messages = Messages::default();
-    conversation::run(Conversation { face, ledger, socket, messages }, link).await
+    let calls = Calls::new(ledger, Generation::Three, &link);
+    let mut talk = Conversation { face, calls, socket, messages };
+    let end = conversation::run(&mut talk, link, refused).await;
+    if let Some(code) = code_of(&end) {
+        let mut reason = end.to_string();
+        reason.truncate(reason.floor_char_boundary(MAX_REASON));
+        let frame = CloseFrame { code, reason: reason.into() };
+        // Who does not read is not waited for.
+        let _ = tokio::time::timeout(conversation::FAREWELL, talk.socket.close(Some(frame))).await;
+    }
+    end
+}
+
+/// How a client is told the end (RFC 6455 section 7.4.1); it does not hear of one of its own making.
+fn code_of(end: &End) -> Option<CloseCode> {
+    Some(match end {
+        End::Client | End::Broken(_) | End::Refused(_) => return None,
+        End::NeedsWebSocketPort | End::NoUpgrade(_) => return None,
+        End::Node => CloseCode::Away,
+        End::NoRoom(_) => CloseCode::Again,
+        End::Fault(SdkFault::Message(AmopError::TooLarge { .. })) => CloseCode::Size,
+        End::Fault(SdkFault::Message(_)) => CloseCode::Protocol,
+        End::Fault(_) | End::NotTrusted(_) => CloseCode::Policy,
+        End::WebSocket(error) => match **error {
+            Error::Capacity(_) => CloseCode::Size,
+            Error::Utf8(_) => CloseCode::Invalid,
+            _ => CloseCode::Protocol,
+        },
+    })
 }
 
 impl Talk for Conversation {
@@ -78,11 +119,22 @@ impl Talk for Conversation {
         self.messages.poll_write(&mut self.socket, cx).map_err(end_of)
     }
 
+    fn poll_call(&mut self, now: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let (seq, body) = ready!(self.calls.poll(cx));
+        self.face.handle(now, Input::RpcAnswer { seq, body });
+        Poll::Ready(())
+    }
+
+    fn is_answering(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
     fn backlog(&self) -> Backlog {
         self.messages.backlog
     }
 
     fn came(&mut self, now: Instant, message: Option<Message>) -> Result<(), End> {
+        self.socket.get_mut().holds(0);
         let input = match message {
             None | Some(Message::Close(_)) => return Err(End::Client),
             Some(Message::Binary(message)) => Input::Message(message),
@@ -104,6 +156,7 @@ impl Talk for Conversation {
             SdkCommand::Done(cast, message, result) => Input::Done(cast, message, result),
             // Only SDKs of 2.x are asked.
             SdkCommand::Verify(..) => return Ok(()),
+            SdkCommand::ListRefused(error) => Input::ListRefused(error),
             SdkCommand::Close(fault) => return Err(End::Fault(fault)),
             SdkCommand::Ended => return Err(End::Node),
         };
@@ -120,8 +173,9 @@ impl Talk for Conversation {
                 Output::Ping => self.messages.put(Message::Ping(Bytes::new()), true),
                 Output::Broker(input) => link.handle(input),
                 Output::Rpc { seq, body } => {
-                    let body = self.ledger.answer(Generation::Three, &body).into();
-                    self.face.handle(link.now(), Input::RpcAnswer { seq, body });
+                    if let Some(body) = self.calls.ask(link, seq.clone(), &body) {
+                        self.face.handle(link.now(), Input::RpcAnswer { seq, body });
+                    }
                 }
                 Output::Notice(notice) => tell(link, &notice),
                 Output::Close(fault) => return Err(End::Fault(fault)),
@@ -135,6 +189,10 @@ impl Talk for Conversation {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        // A large message over a slow line is no silence, and no ping can be answered inside of it.
+        if self.socket.get_mut().has_moved() {
+            self.face.handle(now, Input::Alive);
+        }
         self.face.handle_timeout(now);
     }
 }
@@ -180,7 +238,10 @@ fn end_of(error: Error) -> End {
     match error {
         Error::ConnectionClosed | Error::AlreadyClosed => End::Client,
         Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => End::Client,
-        Error::Io(error) => End::Broken(error),
+        Error::Io(error) => match error.get_ref().and_then(|it| it.downcast_ref::<NoRoom>()) {
+            Some(no_room) => End::NoRoom(*no_room),
+            None => End::Broken(error),
+        },
         Error::Protocol(
             tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
         ) => End::Client,
@@ -195,6 +256,9 @@ fn tell(link: &SdkLink, notice: &WsNotice) {
         WsNotice::Unreadable { kind, error } => {
             info!(sdk, ?kind, "a message of an SDK cannot be read: {error}");
         }
-        WsNotice::Unused(kind) => debug!(sdk, ?kind, "a message of an SDK is of no use here"),
+        WsNotice::LeftOut(count) => {
+            warn!(sdk, count, "an SDK causes too many lines here: some were left out");
+        }
+        WsNotice::Unused(kind) => info!(sdk, ?kind, "a message of an SDK is of no use here"),
     }
 }

@@ -1,7 +1,11 @@
 //! SDKs of FISCO BCOS at the ports of real nodes, over TLS between the nodes.
 
+mod bad_input;
+mod bystanders;
 mod client;
 mod limits;
+mod reload;
+mod silent;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +16,7 @@ use chainmesh_wire::amop::ws::{WsStatus, WsType};
 use serde_json::{Value, json};
 
 use crate::mesh::{Consortium, id, member};
-use crate::support::{Process, fails, succeeds, text, wait_until};
+use crate::support::{Blocks, Process, fails, succeeds, text, wait_until};
 use client::{Sdk2, Sdk3, echoed};
 
 const PORTS: [&str; 4] = ["--sdk-channel", "127.0.0.1:0", "--sdk-websocket", "127.0.0.1:0"];
@@ -268,6 +272,50 @@ fn what_sdks_ask_at_their_start_is_answered() {
     assert_eq!(peers["peers"][0]["groupNodeIDInfo"][0]["group"], "group0", "{peers}");
 }
 
+/// FISCO's WebSocket port has the JSON-RPC of the node; here both ports have it, if it only reads.
+#[test]
+fn the_nodes_own_methods_that_only_read_are_answered() {
+    let blocks = Blocks::make(8, 3);
+    let consortium = Consortium::make(1);
+    consortium.issue("sdk");
+    let genesis = blocks.genesis();
+    let node = consortium.run_with(0, &[], &[&PORTS[..], &["--genesis", &genesis]].concat());
+    let (_, head) = node.head();
+    let certificates: PathBuf = consortium.path("sdk").into();
+    let mut old = Sdk2::connect(&port(&node, "channel"), &certificates, Versions::Tls12);
+    old.hello();
+    let mut new = Sdk3::connect(&port(&node, "websocket"), Some(&certificates));
+    let mut ask = |method: &str, params: Value| {
+        let call = json!({"jsonrpc": "2.0", "method": method, "params": params, "id": 7});
+        let answer = new.ask(WsType::RpcRequest, call.to_string().into());
+        assert_eq!((answer.kind, answer.status), (WsType::Untyped, WsStatus::SUCCESS));
+        let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+        assert_eq!(answer, old.call(method, params), "both ports say the same");
+        answer
+    };
+    assert_eq!(ask("eth_chainId", json!([]))["result"], "0x7");
+    assert_eq!(ask("net_version", json!([]))["result"], "7");
+    let client = ask("web3_clientVersion", json!([]))["result"].clone();
+    assert!(client.as_str().unwrap().starts_with("chainmesh/"), "{client}");
+    let block = ask("eth_getBlockByNumber", json!(["latest", false]));
+    assert_eq!(block["result"]["hash"], head);
+    assert!(ask("eth_getBlockByNumber", json!(["soon", false]))["error"]["code"].is_number());
+    for method in
+        ["admin_peers", "mesh_status", "mesh_reload", "amop_topics", "eth_sendTransaction"]
+    {
+        assert_eq!(ask(method, json!([]))["error"]["code"], -32601, "{method}");
+    }
+    // A burst of calls that read the disk: an answer each.
+    let seqs: Vec<_> = (0..200).map(|_| old.fresh()).collect();
+    let call = r#"{"jsonrpc":"2.0","id":7,"method":"eth_getBlockByNumber","params":["0x0",false]}"#;
+    for seq in &seqs {
+        old.send(&Frame::new(FrameType::Rpc, *seq, call.into()));
+    }
+    let mut answered: Vec<_> = seqs.iter().map(|_| old.receive().seq).collect();
+    answered.sort();
+    assert_eq!(answered, seqs);
+}
+
 #[test]
 fn a_burst_of_unicasts_is_answered_whole() {
     let two = Two::start();
@@ -376,6 +424,49 @@ fn clients_with_every_kind_of_certificate_are_served() {
         );
         openssl(&directory, &client);
     }
+}
+
+/// With `chainmesh ca` alone, and openssl as a judge where it is there.
+#[test]
+fn our_ca_issues_certificates_of_every_kind_for_the_ports_and_for_sdks() {
+    let consortium = Consortium::make(1);
+    for (kind, shown) in [("secp256k1", "256"), ("p256", "256"), ("rsa", "2048")] {
+        let path = |name: &str| consortium.path(&format!("{kind}-{name}"));
+        let ca = path("ca");
+        succeeds(&["ca", "init", "--ca", &ca, "--key-type", kind]);
+        let issue = ["ca", "issue", "--ca", &ca, "--name"];
+        succeeds(&[&issue[..], &["ports", "--out", &path("ports")]].concat());
+        succeeds(&[&issue[..], &["app", "--out", &path("app")]].concat());
+        let sdk = path("sdk");
+        let said = succeeds(&[&issue[..], &["shop", "--out", &sdk, "--sdk"]].concat());
+        assert!(said.starts_with("sdk        shop\nid         "), "{said}");
+        let own = path("ports");
+        let node = consortium.run_with(0, &[], &[&PORTS[..], &["--sdk-cert-dir", &own]].concat());
+        let (old, new) = (port(&node, "channel"), port(&node, "websocket"));
+        let certificates: PathBuf = path("app").into();
+        Sdk2::connect(&old, &certificates, Versions::Tls12).hello();
+        drop(Sdk3::connect(&new, Some(&certificates)));
+        if Command::new("openssl").arg("version").output().is_ok() {
+            let sdk = Path::new(&sdk);
+            openssl(sdk, "verify -x509_strict -CAfile ca.crt sdk.crt");
+            openssl(sdk, "pkey -in sdk.key -check -noout");
+            let client = format!(
+                "s_client -connect {new} -CAfile ca.crt -verify_return_error -cert sdk.crt -key \
+                 sdk.key -tls1_2{}",
+                if kind == "secp256k1" { " -groups secp256k1" } else { "" }
+            );
+            openssl(sdk, &client);
+            let text = Command::new("openssl")
+                .args(["x509", "-in", "sdk.crt", "-noout", "-text"])
+                .current_dir(sdk)
+                .output()
+                .unwrap();
+            let text = String::from_utf8(text.stdout).unwrap();
+            assert!(text.contains(&format!("({shown} bit)")), "{text}");
+        }
+    }
+    let error = fails(2, &["ca", "init", "--ca", &consortium.path("x"), "--key-type", "sm2"]);
+    assert!(error.contains("a kind of key is secp256k1, p256 or rsa"), "{error}");
 }
 
 #[test]

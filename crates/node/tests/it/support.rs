@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::Address;
@@ -119,6 +121,28 @@ pub(crate) struct Process {
     child: Child,
     data_dir: PathBuf,
     pub(crate) enode: String,
+    log: Log,
+}
+
+/// What a process says on stderr, read while it runs: a full pipe would hold it up.
+struct Log {
+    said: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Log {
+    fn read(mut from: impl Read + Send + 'static) -> Self {
+        let said = Arc::<Mutex<String>>::default();
+        let to = Arc::clone(&said);
+        let reader = std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            while let Ok(read @ 1..) = from.read(&mut bytes) {
+                // Lines of ours are ASCII.
+                to.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..read]));
+            }
+        });
+        Self { said, reader: Some(reader) }
+    }
 }
 
 impl Drop for Process {
@@ -142,7 +166,9 @@ impl Process {
             .unwrap();
         let mut enode = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut enode).unwrap();
-        let mut process = Self { child, data_dir: data_dir.into(), enode: enode.trim().into() };
+        let log = Log::read(child.stderr.take().unwrap());
+        let (data_dir, enode) = (data_dir.into(), enode.trim().into());
+        let mut process = Self { child, data_dir, enode, log };
         if process.enode.is_empty() {
             panic!("the node did not start: {}", process.stderr());
         }
@@ -155,9 +181,18 @@ impl Process {
 
     /// Everything on stderr, after the end of the process.
     pub(crate) fn stderr(&mut self) -> String {
-        let mut text = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut text).unwrap();
-        text
+        self.log.reader.take().unwrap().join().unwrap();
+        self.log()
+    }
+
+    /// What it has said on stderr so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.said.lock().unwrap().clone()
+    }
+
+    /// Waits until it has said this.
+    pub(crate) fn says(&self, what: &str) {
+        wait_until(what, || self.log().contains(what).then_some(()));
     }
 
     pub(crate) fn kill(&mut self) {

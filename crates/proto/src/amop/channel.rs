@@ -16,7 +16,10 @@ use chainmesh_wire::amop::channel::{
 };
 use chainmesh_wire::amop::{AmopError, Subscription};
 
-use super::{AmopCast, AmopFailure, MAX_CALLS, Message, SdkFault, SdkKind, SdkSession, frame_seq};
+use super::{
+    AmopCast, AmopFailure, MAX_CALLS, Message, NoticeBudget, SdkFault, SdkKind, SdkSession,
+    frame_seq,
+};
 use crate::time::Instant;
 
 /// A connection from which nothing comes for this time is cut (`ChannelSession`, 60 s). Java's SDK
@@ -113,6 +116,8 @@ pub enum ChannelNotice {
     },
     /// A message that this node has no use for; dropped.
     Unused(FrameType),
+    /// So many notices were left out, since this SDK caused too many.
+    LeftOut(u64),
 }
 
 /// One connection, as a machine.
@@ -126,6 +131,7 @@ pub struct Channel {
     closed: bool,
     calls: usize,
     heard: Instant,
+    notices: NoticeBudget,
     outputs: VecDeque<Output>,
 }
 
@@ -142,6 +148,7 @@ impl Channel {
             closed: false,
             calls: 0,
             heard: now,
+            notices: NoticeBudget::of_session(now),
             outputs: VecDeque::new(),
         }
     }
@@ -214,6 +221,8 @@ impl Channel {
 
     fn close(&mut self, fault: SdkFault) {
         self.closed = true;
+        let left_out = self.notices.left_out();
+        self.left_out(left_out);
         self.outputs.push_back(Output::Close(fault));
     }
 
@@ -228,7 +237,15 @@ impl Channel {
     }
 
     fn notice(&mut self, notice: ChannelNotice) {
+        let Some(left_out) = self.notices.take(self.heard) else { return };
+        self.left_out(left_out);
         self.outputs.push_back(Output::Notice(notice));
+    }
+
+    fn left_out(&mut self, count: u64) {
+        if count > 0 {
+            self.outputs.push_back(Output::Notice(ChannelNotice::LeftOut(count)));
+        }
     }
 
     /// Tells a publisher the end of its message. A multicast is given back as it came.
@@ -321,7 +338,12 @@ impl Channel {
     fn publish(&mut self, frame: &Frame, cast: AmopCast) {
         let session = self.config.session;
         match Message::of_frame(frame) {
-            Ok(message) => self.broker(super::Input::Publish { session, cast, message }),
+            Ok(message) => {
+                if let Err(error) = message.topic_is_text() {
+                    self.unreadable(frame.frame_type, error);
+                }
+                self.broker(super::Input::Publish { session, cast, message });
+            }
             Err(error) => {
                 self.unreadable(frame.frame_type, error);
                 self.send(&frame.failure(ResultCode::DECODE_ERROR));

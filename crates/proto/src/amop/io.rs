@@ -158,6 +158,14 @@ pub enum Output {
     },
     /// Give this to the mesh.
     Mesh(AmopSend),
+    /// Tell an SDK that its list of topics was refused whole, and the old one holds. 2.x has no words
+    /// for it.
+    ListRefused {
+        /// The session.
+        session: SdkSession,
+        /// Why.
+        error: AmopError,
+    },
     /// Something to be told.
     Notice(AmopNotice),
 }
@@ -216,6 +224,30 @@ pub enum AmopNotice {
     OverLimit {
         /// The publisher's session.
         session: SdkSession,
+    },
+    /// A session answered a request that another one was asked: dropped.
+    ForeignAnswer {
+        /// The session that answered.
+        session: SdkSession,
+        /// One that was asked.
+        asked: SdkSession,
+    },
+    /// A session answered what nobody asked it, or too late: dropped. Go's SDK answers multicasts.
+    UnknownAnswer {
+        /// The session.
+        session: SdkSession,
+    },
+    /// A session judged a subscriber about whom it was not asked: dropped.
+    UnknownVerdict {
+        /// The session.
+        session: SdkSession,
+    },
+    /// So many notices about a session were left out, since it caused too many.
+    LeftOut {
+        /// The session.
+        session: SdkSession,
+        /// How many.
+        count: u64,
     },
     /// A session does not keep up.
     Slow {

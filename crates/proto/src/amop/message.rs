@@ -54,6 +54,18 @@ impl Message {
         Ok(Self::new(seq, topic, data))
     }
 
+    /// Whether the topic is text. Any bytes are a topic, but no list of ours or of 3.x has one that is
+    /// not: a publisher is told that nobody follows it.
+    ///
+    /// # Errors
+    /// [`AmopError::NotText`].
+    pub fn topic_is_text(&self) -> Result<(), AmopError> {
+        match core::str::from_utf8(&self.topic) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(AmopError::NotText("topic")),
+        }
+    }
+
     /// The same under another seq.
     #[must_use]
     pub fn with_seq(&self, seq: Bytes) -> Self {

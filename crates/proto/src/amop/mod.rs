@@ -46,6 +46,7 @@
 //! | `nodes` | who follows what elsewhere |
 //! | `unicast`, `multicast` | who gets a message |
 //! | `private` | who may get a message on a private topic |
+//! | `quiet` | how often a session can make the log say something |
 //! | `remote` | what other nodes ask and answer |
 //! | [`channel`], [`ws`] | how SDKs say it |
 
@@ -57,6 +58,7 @@ mod message;
 mod multicast;
 mod nodes;
 mod private;
+mod quiet;
 mod remote;
 mod report;
 mod sessions;
@@ -74,6 +76,7 @@ use rand_core::SeedableRng as _;
 pub use self::config::*;
 pub use self::io::{AmopCast, AmopNotice, Input, MAX_CALLS, Output, SdkFault, SdkKind, SdkSession};
 pub use self::message::{AmopFailure, CHANNEL_STATUS, Message, frame_seq};
+pub use self::quiet::{NOTICE_PERIOD, NOTICES, NoticeBudget};
 pub use self::report::{AmopCounters, AmopReport, SdkReport, TopicReport};
 pub use self::sink::{QueueFull, SdkSink};
 
@@ -138,9 +141,9 @@ impl Broker {
             Input::Opened { session, kind, identity } => self.opened(now, session, kind, identity),
             Input::Closed { session } => self.closed(now, session),
             Input::Subscribe { session, topics } => self.subscribe(now, session, topics),
-            Input::BadList { session, error } => self.bad_list(session, error),
+            Input::BadList { session, error } => self.bad_list(now, session, error),
             Input::Publish { session, cast, message } => self.publish(now, session, cast, message),
-            Input::Answer { session, seq, result } => self.answered(session, &seq, result),
+            Input::Answer { session, seq, result } => self.answered(now, session, &seq, result),
             Input::Verdict { session, verdict } => self.judged(now, session, verdict),
             Input::Refused { session, seq } => self.refused(now, session, &seq),
             Input::Room { session } => self.room(session),
@@ -178,5 +181,19 @@ impl Broker {
 
     fn notice(&mut self, notice: AmopNotice) {
         self.output(Output::Notice(notice));
+    }
+
+    /// The same for what a session can cause as often as it likes: it has a stock of lines.
+    fn notice_of(&mut self, now: Instant, session: SdkSession, notice: AmopNotice) {
+        let sdk = self.sessions.open.get_mut(&session);
+        let Some(left_out) = sdk.and_then(|sdk| sdk.notices.take(now)) else { return };
+        self.left_out(session, left_out);
+        self.notice(notice);
+    }
+
+    fn left_out(&mut self, session: SdkSession, count: u64) {
+        if count > 0 {
+            self.notice(AmopNotice::LeftOut { session, count });
+        }
     }
 }

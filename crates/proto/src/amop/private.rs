@@ -206,7 +206,7 @@ impl Broker {
         });
         let Some(entry) = entry else {
             self.counters.unknown_verdict += 1;
-            return;
+            return self.notice_of(now, session, AmopNotice::UnknownVerdict { session });
         };
         let Some(asked) = entry.asked.take() else { return };
         let good = verdict.is_granted();
@@ -215,7 +215,7 @@ impl Broker {
         }
         entry.granted = good || entry.channels.values().any(|verdict| *verdict == Some(true));
         let topic = verdict.topic.clone();
-        self.notice(AmopNotice::Judged { session, verdict });
+        self.notice_of(now, session, AmopNotice::Judged { session, verdict });
         self.question(now, vec![topic]);
     }
 

@@ -7,6 +7,7 @@ use chainmesh_wire::amop::AmopError;
 
 use super::draw::fresh_seq;
 use super::io::SdkFault;
+use super::quiet::NoticeBudget;
 use super::{
     AmopCast, AmopFailure, AmopNotice, Broker, MAX_BAD_LISTS, MAX_GONE, MAX_NODE_TOPIC_BYTES,
     MAX_NODE_TOPICS, MAX_SESSION_WAITING_BYTES, MAX_TOPIC_BYTES, MAX_UNANSWERED, MAX_WAITING,
@@ -33,6 +34,10 @@ pub(super) struct Sdk {
     /// Bytes of them.
     pub(super) waiting_bytes: usize,
     pub(super) bucket: Bucket,
+    /// For the log.
+    pub(super) notices: NoticeBudget,
+    /// The same for answers that nobody waits for: some SDKs send them all the time.
+    pub(super) answer_notices: NoticeBudget,
 }
 
 impl Sdk {
@@ -140,6 +145,8 @@ impl Broker {
             publishing: BTreeSet::new(),
             waiting_bytes: 0,
             bucket: Bucket::new(self.config.session_limit, now),
+            notices: NoticeBudget::of_session(now),
+            answer_notices: NoticeBudget::of_session(now),
         };
         self.sessions.open.insert(session, sdk);
         let Some(gone) = back.and_then(|place| {
@@ -160,7 +167,8 @@ impl Broker {
         let topics = self.sessions.open.get(&session).map(|sdk| sdk.topics.clone());
         self.set_topics(now, session, BTreeSet::new());
         self.timers.cancel(&Timer::Slow(session));
-        let Some(sdk) = self.sessions.open.remove(&session) else { return };
+        let Some(mut sdk) = self.sessions.open.remove(&session) else { return };
+        self.left_out(session, sdk.notices.left_out());
         let topics = topics.unwrap_or_default();
         if !topics.is_empty() && !sdk.identity.is_empty() && !self.config.grace.is_zero() {
             self.keep(now, Gone { identity: sdk.identity, kind: sdk.kind, topics });
@@ -208,7 +216,9 @@ impl Broker {
         ];
         if let Some((count, limit)) = limits.into_iter().find(|(count, limit)| count > limit) {
             self.counters.lists_refused += 1;
-            self.notice(AmopNotice::TooManyTopics { session, count, limit });
+            self.notice_of(now, session, AmopNotice::TooManyTopics { session, count, limit });
+            let error = AmopError::TooMany { what: "topic list", count, limit };
+            self.output(Output::ListRefused { session, error });
             return;
         }
         self.set_topics(now, session, topics);
@@ -235,12 +245,13 @@ impl Broker {
         self.session_topics_changed(now, session, &came);
     }
 
-    pub(super) fn bad_list(&mut self, session: SdkSession, error: AmopError) {
+    pub(super) fn bad_list(&mut self, now: Instant, session: SdkSession, error: AmopError) {
         let Some(sdk) = self.sessions.open.get_mut(&session) else { return };
         sdk.bad_lists = sdk.bad_lists.saturating_add(1);
         let last = sdk.bad_lists >= MAX_BAD_LISTS;
         self.counters.lists_refused += 1;
-        self.notice(AmopNotice::BadList { session, error });
+        self.notice_of(now, session, AmopNotice::BadList { session, error });
+        self.output(Output::ListRefused { session, error });
         if last {
             self.output(Output::Close { session, fault: SdkFault::BadLists(error) });
         }
@@ -254,7 +265,7 @@ impl Broker {
         let id = sdk.pushes.remove(seq);
         if first {
             self.timers.set(Timer::Slow(session), now + SLOW_TIMEOUT);
-            self.notice(AmopNotice::Slow { session });
+            self.notice_of(now, session, AmopNotice::Slow { session });
         }
         match id {
             Some(id) => self.next_one(now, id, AmopFailure::Unreachable),

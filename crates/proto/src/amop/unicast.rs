@@ -149,7 +149,7 @@ impl Broker {
         }
         if !within {
             self.counters.over_limit += 1;
-            self.notice(AmopNotice::OverLimit { session });
+            self.notice_of(now, session, AmopNotice::OverLimit { session });
             return self.done(session, cast, message, Err(AmopFailure::OverLimit));
         }
         sdk.bucket.take(size);
@@ -346,6 +346,7 @@ impl Broker {
     /// A subscriber answers.
     pub(super) fn answered(
         &mut self,
+        now: Instant,
         session: SdkSession,
         seq: &Bytes,
         result: Result<Bytes, i32>,
@@ -354,9 +355,22 @@ impl Broker {
         let Some((kind, id)) = sdk.and_then(|sdk| Some((sdk.kind, sdk.pushes.remove(seq)?))) else {
             // Go's SDK answers multicasts too, and late answers come.
             self.counters.unknown_answer += 1;
-            return;
+            return self.tell_unknown_answer(now, session, seq);
         };
         self.end(id, result.map_err(|code| AmopFailure::Refused { kind, code }));
+    }
+
+    /// Who was asked is looked for only as often as it can be told: that is a walk over all sessions.
+    fn tell_unknown_answer(&mut self, now: Instant, session: SdkSession, seq: &Bytes) {
+        let sdk = self.sessions.open.get_mut(&session);
+        if sdk.and_then(|sdk| sdk.answer_notices.take(now)).is_none() {
+            return;
+        }
+        let asked = self.sessions.open.iter().find(|(_, sdk)| sdk.pushes.contains_key(seq));
+        self.notice(match asked.map(|(asked, _)| *asked) {
+            Some(asked) => AmopNotice::ForeignAnswer { session, asked },
+            None => AmopNotice::UnknownAnswer { session },
+        });
     }
 
     /// Nobody is asked any more.

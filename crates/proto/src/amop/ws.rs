@@ -13,7 +13,9 @@ use chainmesh_wire::amop::ws::{
 };
 use chainmesh_wire::amop::{AmopError, Subscription};
 
-use super::{AmopCast, AmopFailure, MAX_CALLS, Message, SdkFault, SdkKind, SdkSession};
+use super::{
+    AmopCast, AmopFailure, MAX_CALLS, Message, NoticeBudget, SdkFault, SdkKind, SdkSession,
+};
 use crate::time::Instant;
 
 /// How long an SDK has to send its handshake (decision 5; Beast's handshake timeout).
@@ -45,6 +47,8 @@ pub enum Input {
     Push(AmopCast, Message),
     /// [`super::Output::Done`].
     Done(AmopCast, Message, Result<Bytes, AmopFailure>),
+    /// [`super::Output::ListRefused`].
+    ListRefused(AmopError),
     /// The answer to [`Output::Rpc`], JSON.
     RpcAnswer {
         /// The call's.
@@ -102,6 +106,8 @@ pub enum WsNotice {
     },
     /// A message that this node has no use for; the SDK was told (-1).
     Unused(WsType),
+    /// So many notices were left out, since this SDK caused too many.
+    LeftOut(u64),
 }
 
 /// One connection, as a machine.
@@ -115,6 +121,9 @@ pub struct Ws {
     began: Instant,
     heard: Instant,
     pinged: bool,
+    /// The seq of its last list of topics.
+    list: Bytes,
+    notices: NoticeBudget,
     outputs: VecDeque<Output>,
 }
 
@@ -130,6 +139,8 @@ impl Ws {
             began: now,
             heard: now,
             pinged: false,
+            list: Bytes::new(),
+            notices: NoticeBudget::of_session(now),
             outputs: VecDeque::new(),
         }
     }
@@ -158,6 +169,11 @@ impl Ws {
             Input::Done(AmopCast::Unicast, message, result) => self.done(message, result),
             // 3.x has no answer to a broadcast.
             Input::Done(AmopCast::Multicast, ..) => {}
+            // FISCO's node says nothing; an SDK that waits for nothing under this seq logs it.
+            Input::ListRefused(error) => {
+                let list = WsMessage::new(WsType::AmopSubTopic, self.list.clone(), Bytes::new());
+                self.send(&list.failure(WsStatus::PACKET, error.to_string()));
+            }
             Input::RpcAnswer { seq, body } => {
                 self.calls = self.calls.saturating_sub(1);
                 self.send(&WsMessage::new(WsType::Untyped, seq, body));
@@ -208,6 +224,8 @@ impl Ws {
 
     fn close(&mut self, fault: SdkFault) {
         self.closed = true;
+        let left_out = self.notices.left_out();
+        self.left_out(left_out);
         self.outputs.push_back(Output::Close(fault));
     }
 
@@ -222,7 +240,15 @@ impl Ws {
     }
 
     fn notice(&mut self, notice: WsNotice) {
+        let Some(left_out) = self.notices.take(self.heard) else { return };
+        self.left_out(left_out);
         self.outputs.push_back(Output::Notice(notice));
+    }
+
+    fn left_out(&mut self, count: u64) {
+        if count > 0 {
+            self.outputs.push_back(Output::Notice(WsNotice::LeftOut(count)));
+        }
     }
 
     fn push(&mut self, kind: WsType, message: Message) {
@@ -264,6 +290,7 @@ impl Ws {
                 self.outputs.push_back(Output::Rpc { seq, body });
             }
             WsType::AmopSubTopic => {
+                self.list = message.seq;
                 let input = match Subscription::from_json(&message.payload) {
                     Ok(Subscription(topics)) => super::Input::Subscribe { session, topics },
                     Err(error) => super::Input::BadList { session, error },
@@ -307,7 +334,12 @@ impl Ws {
     fn publish(&mut self, message: &WsMessage, cast: AmopCast) {
         let session = self.config.session;
         match Message::of_request(message.seq.clone(), message.payload.clone()) {
-            Ok(message) => self.broker(super::Input::Publish { session, cast, message }),
+            Ok(request) => {
+                if let Err(error) = request.topic_is_text() {
+                    self.notice(WsNotice::Unreadable { kind: message.kind, error });
+                }
+                self.broker(super::Input::Publish { session, cast, message: request });
+            }
             Err(error) => {
                 self.notice(WsNotice::Unreadable { kind: message.kind, error });
                 if cast == AmopCast::Unicast {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use chainmesh_identity::certificate::KeyType;
 use clap::{Args, Subcommand};
 
 /// Make a chain CA, agencies and node certificates for a consortium
@@ -43,6 +44,7 @@ pub(crate) struct CaDirectory {
 #[command(after_help = "\
 Example:
   chainmesh ca init --name mychain --ca ./ca
+  chainmesh ca init --ca ./sdk-ca --key-type p256     for applications in Java
 
 It writes ca.key (readable by you only; whoever has it can let anybody into the chain) and ca.crt
 (for everybody). An existing CA is never overwritten. Two CAs of one chain, as for a rollover, need
@@ -53,6 +55,10 @@ pub(crate) struct InitArgs {
     /// The CA's name: letters, digits, dots, dashes, underscores [default: chain- and 8 digits]
     #[arg(long)]
     pub(super) name: Option<String>,
+    /// What kind of key it has: secp256k1 (nodes of ours and of FISCO BCOS 2.x), p256 or rsa (clients
+    /// that cannot read that curve, such as Java since 16, and nodes of FISCO BCOS 3.x)
+    #[arg(long, value_name = "KIND", default_value_t)]
+    pub(super) key_type: KeyType,
     /// How long its certificate is valid
     #[arg(long, value_name = "DAYS", default_value_t = 7300, value_parser = days())]
     pub(super) days: u32,
@@ -76,7 +82,7 @@ pub(crate) struct AgencyArgs {
     pub(super) days: u32,
 }
 
-/// Issue a certificate for a node: ca.crt, node.crt and node.key in a directory
+/// Issue a certificate for a node or an application: ca.crt, node.crt and node.key in a directory
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -84,9 +90,10 @@ Examples:
   chainmesh ca issue --name n0 --out ./n0 --key ./node/p2p_key   with the key the node has
   chainmesh ca issue --name n0 --out ./n0 --key ./n0/node.key    a new certificate, the same key
   chainmesh ca issue --name n0 --out ./n0 --id <NODE ID>         the key stays where it is
+  chainmesh ca issue --name app --out ./app --sdk                for an SDK: sdk.crt and sdk.key
 
-The key is read in PEM (PKCS#8 or EC PRIVATE KEY, curve secp256k1) or as the 64 hex digits of
-p2p_key. A key that is in the directory already is never overwritten.")]
+A new key is of the kind that the CA has, unless --key-type says otherwise. With --key the key is read 
+in PEM (PKCS#8, EC PRIVATE KEY, RSA PRIVATE KEY) or as the 64 hex digits of p2p_key. A key that is in the directory already is never overwritten.")]
 #[group(id = "whose", multiple = false)]
 pub(crate) struct IssueArgs {
     #[command(flatten)]
@@ -103,6 +110,12 @@ pub(crate) struct IssueArgs {
     /// Use the key of this node ID (128 hex digits), without having its secret half
     #[arg(long, value_name = "NODE ID", group = "whose")]
     pub(super) id: Option<String>,
+    /// What kind of key to make: secp256k1, p256 or rsa [default: as the CA's]
+    #[arg(long, value_name = "KIND", group = "whose")]
+    pub(super) key_type: Option<KeyType>,
+    /// Name the files as the SDKs of FISCO BCOS want them: sdk.crt and sdk.key
+    #[arg(long)]
+    pub(super) sdk: bool,
     /// Let this agency issue it, not the chain CA
     #[arg(long, value_name = "NAME")]
     pub(super) agency: Option<String>,

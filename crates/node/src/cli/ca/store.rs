@@ -13,7 +13,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use chainmesh_identity::NodeKey;
 use chainmesh_identity::certificate::{
     Authority, CertificateDer, InspectedCertificate, RevokedCertificate, ShortId, ValidityPeriod,
     files, revoked_on,
@@ -45,14 +44,10 @@ pub(super) struct Issued {
 
 impl Store {
     /// Makes the directory of a new CA. Nothing that is there is overwritten.
-    pub(super) fn create(
-        path: &Path,
-        authority: &Authority,
-        key: &NodeKey,
-    ) -> anyhow::Result<Self> {
+    pub(super) fn create(path: &Path, authority: &Authority) -> anyhow::Result<Self> {
         let store = Self { path: path.into() };
         // The key goes first: who finds a certificate finds its key too.
-        files::create_key(&path.join(AUTHORITY_KEY), key)?;
+        files::create_signing_key(&path.join(AUTHORITY_KEY), authority.key())?;
         let text = files::certificates_to_pem([authority.certificate()])?;
         files::create(&path.join(AUTHORITY_CERTIFICATE), &text)?;
         fs::create_dir_all(path.join(ISSUED))
@@ -95,7 +90,7 @@ impl Store {
 
     /// The CA's certificate, ready to sign with its key.
     pub(super) fn authority(&self) -> anyhow::Result<Authority> {
-        let key = files::read_key(&self.path.join(AUTHORITY_KEY))?;
+        let key = files::read_signing_key(&self.path.join(AUTHORITY_KEY))?;
         Ok(Authority::new(self.certificate()?, key)?)
     }
 

@@ -64,6 +64,11 @@ impl Sdk2 {
         Ok(Self { tls, socket, buffer: BytesMut::new(), next: 0, records: 0 })
     }
 
+    /// The certificate that the node has shown.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        self.tls.peer_certificates().unwrap()[0].to_vec()
+    }
+
     pub(crate) fn version(&self) -> String {
         format!("{:?}", self.tls.protocol_version().unwrap())
     }
@@ -82,6 +87,31 @@ impl Sdk2 {
                 self.tls.write_tls(&mut self.socket).unwrap();
             }
         }
+    }
+
+    /// Sends until the node takes no more; gives how many bytes it took.
+    pub(crate) fn flood(&mut self, frame: &Frame, most: usize) -> usize {
+        let mut bytes = BytesMut::new();
+        frame.encode(&mut bytes).unwrap();
+        self.socket.set_write_timeout(Some(Duration::from_secs(2))).unwrap();
+        let mut sent = 0;
+        while sent < most {
+            self.tls.writer().write_all(&bytes).unwrap();
+            while self.tls.wants_write() {
+                match self.tls.write_tls(&mut self.socket) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return sent,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            sent += bytes.len();
+        }
+        sent
+    }
+
+    /// Waits for the end of the connection for so long.
+    pub(crate) fn patience(&mut self, patience: Duration) {
+        self.socket.set_read_timeout(Some(patience)).unwrap();
     }
 
     pub(crate) fn fresh(&mut self) -> Seq {
@@ -215,6 +245,17 @@ pub(crate) struct Sdk3 {
 impl Sdk3 {
     /// Without certificates: without TLS.
     pub(crate) fn connect(address: &str, certificates: Option<&Path>) -> Self {
+        let mut sdk = Self::upgrade(address, certificates);
+        let hello = json!({"minVersion": 0, "maxVersion": 2, "moduleID": 2}).to_string();
+        let answer = sdk.ask(WsType::Handshake, hello.into());
+        assert_eq!(answer.kind, WsType::Handshake);
+        let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
+        assert!(answer["protocolVersion"].as_u64() >= Some(1), "{answer}");
+        sdk
+    }
+
+    /// One that has not said its first message.
+    pub(crate) fn upgrade(address: &str, certificates: Option<&Path>) -> Self {
         let socket = connect(address);
         let stream: Box<dyn Both> = match certificates {
             // As FISCO's SDKs do: TLS 1.2.
@@ -223,13 +264,31 @@ impl Sdk3 {
         };
         let url = format!("ws://{address}/");
         let (socket, _) = tokio_tungstenite::tungstenite::client(url, stream).unwrap();
-        let mut sdk = Self { socket, next: 0 };
-        let hello = json!({"minVersion": 0, "maxVersion": 2, "moduleID": 2}).to_string();
-        let answer = sdk.ask(WsType::Handshake, hello.into());
-        assert_eq!(answer.kind, WsType::Handshake);
-        let answer: Value = serde_json::from_slice(&answer.payload).unwrap();
-        assert!(answer["protocolVersion"].as_u64() >= Some(1), "{answer}");
-        sdk
+        Self { socket, next: 0 }
+    }
+
+    /// A message of the WebSocket, whatever is in it.
+    pub(crate) fn send_any(&mut self, message: Message) {
+        self.socket.send(message).unwrap();
+    }
+
+    /// What is no frame of a WebSocket.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) {
+        self.socket.get_mut().write_all(bytes).unwrap();
+        self.socket.get_mut().flush().unwrap();
+    }
+
+    /// Reads to the end, and gives how the node closed: code and reason.
+    pub(crate) fn closed(&mut self) -> (u16, String) {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Close(Some(frame))) => {
+                    return (frame.code.into(), frame.reason.to_string());
+                }
+                Ok(_) => {}
+                Err(error) => panic!("ended without a word: {error}"),
+            }
+        }
     }
 
     pub(crate) fn send(&mut self, message: &WsMessage) {

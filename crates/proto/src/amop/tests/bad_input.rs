@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use chainmesh_wire::amop::channel::FrameType;
-use chainmesh_wire::amop::ws::WsType;
+use chainmesh_wire::amop::ws::{WsMessage, WsStatus, WsType};
 use proptest::prelude::*;
 
 use super::network::{Network, millis};
-use crate::amop::{SdkFault, SdkKind};
+use crate::amop::{AmopNotice, NOTICES, SdkFault, SdkKind};
 
 /// Decision 14: 0x31 with result 105, and the connection stays.
 #[test]
@@ -68,6 +68,104 @@ fn an_answer_without_a_topic_is_an_error_of_the_subscriber() {
     net.send_frame_as(subscriber, FrameType::AmopResponse, &seq, 0, Bytes::new());
     assert_eq!(net.await_result(publisher, &seq), Err(105));
     net.assert_nothing_waits();
+}
+
+/// Three SDKs at one node; the second one is asked, the third one answers in its place.
+#[test]
+fn an_answer_to_what_another_one_was_asked_is_dropped_and_told() {
+    for kind in [SdkKind::Channel, SdkKind::WebSocket] {
+        let mut net = Network::new(1);
+        let (publisher, asked) = (net.channel(0, "publisher"), net.channel(0, "asked"));
+        let liar = net.sdk(0, kind, "liar");
+        net.clients[asked].habit = super::sdk::Habit::Silent;
+        net.subscribe(asked, &["t"]);
+        let seq = net.publish(publisher, "t", "x");
+        net.run_for(millis(10));
+        for _ in 0..100 {
+            match kind {
+                SdkKind::Channel => {
+                    let body = "\x02tlie".into();
+                    net.send_frame_as(liar, FrameType::AmopResponse, &seq, 0, body);
+                }
+                SdkKind::WebSocket => {
+                    let lie = WsMessage::new(WsType::AmopResponse, seq.clone(), "lie".into());
+                    net.send_message_as(liar, lie);
+                }
+            }
+        }
+        net.run_for(millis(10));
+        assert_eq!(net.result(publisher, &seq), None, "nobody has answered");
+        net.send_frame_as(asked, FrameType::AmopResponse, &seq, 0, "\x02ttruth".into());
+        assert_eq!(net.await_result(publisher, &seq), Ok("truth".into()));
+        let sessions = [liar, asked].map(|client| net.clients[client].session);
+        let notice = AmopNotice::ForeignAnswer { session: sessions[0], asked: sessions[1] };
+        let told = net.nodes[0].notices.iter().filter(|it| **it == notice).count();
+        assert_eq!(told, NOTICES as usize, "not a hundred lines");
+        assert_eq!(net.report(0).counters.unknown_answer, 100);
+        assert!(net.clients[liar].alive);
+        net.assert_nothing_waits();
+    }
+}
+
+/// No list can have such a topic, but a frame can.
+#[test]
+fn a_topic_that_is_not_utf_8_has_no_subscribers() {
+    let mut net = Network::new(1);
+    let (old, new) = (net.channel(0, "old"), net.ws(0, "new"));
+    let body = Bytes::from_static(b"\x03\xff\xfedata");
+    let seq = net.send_frame(old, FrameType::AmopRequest, body);
+    assert_eq!(net.await_result(old, &seq), Err(100));
+    let payload = Bytes::from_static(b"\0\0\0\0\0\x02\xff\xfedata");
+    let seq = net.send_message(new, WsType::AmopRequest, payload);
+    assert_eq!(net.await_result(new, &seq), Err(3001));
+    for client in [old, new] {
+        assert!(net.clients[client].alive);
+    }
+    let list = net.send_frame(old, FrameType::SubscribeTopics, Bytes::from_static(b"[\"\xff\"]"));
+    let session = net.clients[old].session;
+    net.run_for(millis(10));
+    assert_eq!(net.result(old, &list), None, "2.x has no answer to a list");
+    let is_told =
+        |it: &AmopNotice| matches!(it, AmopNotice::BadList { session: of, .. } if *of == session);
+    assert!(net.nodes[0].notices.iter().any(is_told));
+}
+
+/// FISCO's node says nothing, and then a subscriber never knows why nothing comes.
+#[test]
+fn a_refused_list_is_answered_in_3x() {
+    let mut net = Network::with(1, |config| config.max_topics = 2);
+    let client = net.ws(0, "client");
+    for (list, why) in [("[]", "not the JSON"), (r#"{"topics":["a","b","c"]}"#, "at most 2")] {
+        let seq = net.send_message(client, WsType::AmopSubTopic, list.into());
+        net.run_for(millis(10));
+        let answer = net.clients[client].messages.last().unwrap();
+        assert_eq!((answer.kind, answer.status), (WsType::Untyped, WsStatus::PACKET));
+        assert_eq!(answer.seq, seq);
+        let text = core::str::from_utf8(&answer.payload).unwrap();
+        assert!(text.contains(why), "{text}");
+    }
+    net.subscribe(client, &["a"]);
+    net.run_for(millis(10));
+    assert_eq!(net.report(0).sessions[0].topics, ["a"]);
+}
+
+/// A client that sends bad messages for ever causes few lines, and the number of the others.
+#[test]
+fn bad_messages_do_not_fill_the_log() {
+    for kind in [SdkKind::Channel, SdkKind::WebSocket] {
+        let mut net = Network::new(1);
+        let client = net.sdk(0, kind, "client");
+        let before = net.nodes[0].told;
+        for _ in 0..1_000 {
+            match kind {
+                SdkKind::Channel => net.send_frame(client, FrameType::AmopRequest, "".into()),
+                SdkKind::WebSocket => net.send_message(client, WsType::AmopRequest, "".into()),
+            };
+        }
+        net.run_for(millis(10));
+        assert_eq!(net.nodes[0].told - before, NOTICES as usize - 1, "one told of the handshake");
+        assert!(net.clients[client].alive);
+    }
 }
 
 proptest! {

@@ -11,6 +11,7 @@ mod module;
 mod network;
 mod private;
 mod properties;
+mod quiet;
 mod sdk;
 mod seqs;
 mod two_generations;

@@ -42,6 +42,8 @@ pub(super) struct Node {
     pub(super) broker: Broker,
     pub(super) id: PeerId,
     pub(super) notices: Vec<AmopNotice>,
+    /// Notices of the faces.
+    pub(super) told: usize,
     pub(super) rpc: Vec<Bytes>,
     pub(super) faces: BTreeMap<SdkSession, Face>,
     identity: CertificateIdentity,
@@ -97,6 +99,7 @@ impl Network {
                 broker: Broker::new(config, [number + 100; 32]),
                 id: identity.name(),
                 notices: Vec::new(),
+                told: 0,
                 rpc: Vec::new(),
                 faces: BTreeMap::new(),
                 identity,
@@ -368,6 +371,11 @@ impl Network {
             amop::Output::Verify { session, seq, question } => {
                 self.tell_face(number, session, channel::Input::Verify(seq, question));
             }
+            amop::Output::ListRefused { session, error } => {
+                if let Some(Face::Ws(face)) = self.nodes[number].faces.get_mut(&session) {
+                    face.handle(now, ws::Input::ListRefused(error));
+                }
+            }
         }
     }
 
@@ -428,7 +436,9 @@ impl Network {
             | Output::Ws(ws::Output::Close(fault)) => {
                 self.ended(number, session, fault);
             }
-            Output::Channel(channel::Output::Notice(_)) | Output::Ws(ws::Output::Notice(_)) => {}
+            Output::Channel(channel::Output::Notice(_)) | Output::Ws(ws::Output::Notice(_)) => {
+                self.nodes[number].told += 1;
+            }
         }
         true
     }
