@@ -71,8 +71,7 @@ impl SnapshotCache {
             self.order.push_back(hash);
             self.votes += votes;
         }
-        while self.order.len() > IN_MEMORY
-            || (self.votes > VOTES_IN_MEMORY && self.order.len() > 1)
+        while self.order.len() > IN_MEMORY || (self.votes > VOTES_IN_MEMORY && self.order.len() > 1)
         {
             let Some(oldest) = self.order.pop_front() else { break };
             if let Some(gone) = self.by_hash.remove(&oldest) {
