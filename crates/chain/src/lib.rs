@@ -14,6 +14,7 @@
 //! | [`Chain`] | the blocks on disk, and which of them are canonical |
 //! | [`file`](mod@file) | `chain.rlp` in and out |
 //! | [`producer`] | the next empty block of a validator |
+//! | [`pool`] | [`Mempool`]: transactions that wait for a block |
 //! | [`lock`] | one process per data directory |
 //!
 //! A block is stored when its header keeps the rules, its seal is good, and its transactions,
@@ -40,6 +41,7 @@ pub mod forks;
 pub mod genesis;
 mod heads;
 pub mod lock;
+pub mod pool;
 pub mod producer;
 pub mod rules;
 pub mod spec;
@@ -50,6 +52,7 @@ pub use alloy_genesis::Genesis;
 pub use chain::{Chain, ChainError, ChainOptions, MAX_SIDE_CHAIN_DEPTH, TransactionPlace};
 pub use heads::{NewHead, Subscription};
 pub use lock::DataDirLock;
+pub use pool::{Mempool, MempoolConfig, MempoolEvent, Refusal};
 pub use producer::Producer;
 pub use spec::{ChainSpec, Consensus};
 pub use state::StateView;

@@ -8,8 +8,9 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use chainmesh_chain::clique::CliqueHandle;
-use chainmesh_chain::producer::{ExecutedBlocks, NoTransactions};
-use chainmesh_chain::{Chain, Consensus, DataDirLock};
+use chainmesh_chain::pool::{Mempool, MempoolConfig, MempoolSubscription};
+use chainmesh_chain::producer::PoolBlocks;
+use chainmesh_chain::{Chain, Consensus, DataDirLock, Producer, StoreError, Subscription};
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
 use chainmesh_net::tls::{TlsMaterial, Versions};
@@ -19,7 +20,7 @@ use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
 use chainmesh_wire::eth::EthVersion;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::config::NodeAddress;
 use crate::consortium::{Consortium, Reloader};
@@ -103,6 +104,9 @@ pub enum NodeError {
     /// A port for SDKs was not opened.
     #[error(transparent)]
     Sdk(#[from] SdkError),
+    /// The chain cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The node cannot seal blocks.
     #[error(transparent)]
     Validator(#[from] ValidatorError),
@@ -123,7 +127,7 @@ pub struct Node {
     pub sdk: Option<SdkPorts>,
     /// Votes and signers, in a clique network.
     pub clique: Option<CliqueHandle>,
-    validator: Option<Validator>,
+    validator: Option<Sealing>,
     ipc: IpcServer,
     tasks: Vec<AbortOnDrop>,
     lock: DataDirLock,
@@ -140,6 +144,10 @@ impl Node {
             (Some(validator), Some(clique)) => Some(validator::producer(validator, clique)?),
             (Some(_), None) => return Err(ValidatorError::NotClique.into()),
             (None, _) => None,
+        };
+        let pool = match (&producer, &options.chain) {
+            (Some(_), Some(chain)) => Some(Mempool::behind(chain, MempoolConfig::default())?),
+            _ => None,
         };
         if options.sdk.is_some() && options.mesh.is_none() {
             return Err(SdkError::NoMesh.into());
@@ -182,12 +190,12 @@ impl Node {
             Some(head) => info!(%enode, head = head.number, hash = %head.hash, "node started"),
             None => info!(%enode, "node started, without a chain"),
         }
-        let start = |((producer, chain), clique): ((_, &Arc<Chain>), &CliqueHandle)| {
-            let builder = ExecutedBlocks::new(Arc::clone(chain), Arc::new(NoTransactions));
-            let builder = Arc::new(builder);
-            Validator::start(Arc::clone(chain), net.clone(), producer, builder, clique.clone())
+        let validator = match (producer.zip(pool), &chain, &clique) {
+            (Some((producer, pool)), Some(chain), Some(clique)) => {
+                Some(Sealing::start(chain, &net, producer, pool, clique))
+            }
+            _ => None,
         };
-        let validator = producer.zip(chain.as_ref()).zip(clique.as_ref()).map(start);
         let watch = reloader
             .clone()
             .map(|reloader| AbortOnDrop(tokio::spawn(async move { reloader.watch().await })));
@@ -242,6 +250,34 @@ async fn open_ports(
     let (amop, mesh) = net.amop().zip(net.mesh()).ok_or(SdkError::NoMesh)?;
     let ledger = Ledger { mesh, chain: chain.cloned(), chain_id: options.chain_id };
     SdkPorts::open(options, &amop, ledger, material).await.map(Some)
+}
+
+/// A validator, and the pool that its transactions come from.
+#[derive(Debug)]
+struct Sealing {
+    _validator: Validator,
+    _pool: Arc<Mempool>,
+    _follows: Subscription,
+    _wakes: MempoolSubscription,
+}
+
+impl Sealing {
+    fn start(
+        chain: &Arc<Chain>,
+        net: &P2pHandle,
+        producer: Producer,
+        pool: Mempool,
+        clique: &CliqueHandle,
+    ) -> Self {
+        let pool = Arc::new(pool);
+        let follows = pool.follow(chain, |why| error!("the pool cannot follow the chain: {why}"));
+        let builder = Arc::new(PoolBlocks::new(Arc::clone(chain), Arc::clone(&pool)));
+        let (chain, clique) = (Arc::clone(chain), clique.clone());
+        let validator = Validator::start(chain, net.clone(), producer, builder, clique);
+        let transactions = Arc::clone(validator.transactions());
+        let wakes = pool.subscribe(move |_| transactions.notify_one());
+        Self { _validator: validator, _pool: pool, _follows: follows, _wakes: wakes }
+    }
 }
 
 /// A task that ends with what it belongs to.
