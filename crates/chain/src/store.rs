@@ -6,7 +6,7 @@
 //! | `headers` | number, block hash | RLP of the header |
 //! | `bodies` | number, block hash | RLP of the body |
 //! | `canonical` | number | hash of the canonical block |
-//! | `clique` | block hash | [`Snapshot`](crate::clique::Snapshot) behind that block |
+//! | `clique_snapshots` | block hash | [`Snapshot`](crate::clique::Snapshot) behind that block |
 //! | `meta` | name | schema version, genesis, head |
 //! | `receipts` | number, block hash | RLP list of the receipts, as in `Receipts` messages of eth/68 |
 //! | `transactions` | transaction hash | number of its canonical block, and its place in it |
@@ -54,7 +54,7 @@ const INDEX: TableDefinition<'_, Hash, (u64, Hash)> = TableDefinition::new("inde
 const HEADERS: TableDefinition<'_, BlockKey, &[u8]> = TableDefinition::new("headers");
 const BODIES: TableDefinition<'_, BlockKey, &[u8]> = TableDefinition::new("bodies");
 const CANONICAL: TableDefinition<'_, u64, Hash> = TableDefinition::new("canonical");
-const CLIQUE: TableDefinition<'_, Hash, &[u8]> = TableDefinition::new("clique");
+const CLIQUE: TableDefinition<'_, Hash, &[u8]> = TableDefinition::new("clique_snapshots");
 const RECEIPTS: TableDefinition<'_, BlockKey, &[u8]> = TableDefinition::new("receipts");
 const TRANSACTIONS: TableDefinition<'_, Hash, (u64, u32)> = TableDefinition::new("transactions");
 const STATES: TableDefinition<'_, BlockKey, u64> = TableDefinition::new("states");

@@ -28,6 +28,7 @@ use tracing::info;
 use crate::config::NodeAddress;
 use crate::consortium::{Consortium, Reloader};
 use crate::data_dir::DataDir;
+use crate::future;
 use crate::ipc::{IpcError, IpcServer};
 use crate::pool::NodePool;
 use crate::rpc::{self, RpcContext};
@@ -136,8 +137,7 @@ pub struct Node {
     pool: Option<NodePool>,
     validator: Option<(Validator, MempoolSubscription)>,
     ipc: IpcServer,
-    watch: Option<AbortOnDrop>,
-    height: Option<AbortOnDrop>,
+    tasks: Vec<AbortOnDrop>,
     lock: DataDirLock,
 }
 
@@ -229,20 +229,12 @@ impl Node {
             }
             _ => None,
         };
-        Ok(Self {
-            chain,
-            net,
-            enode,
-            reloader,
-            sdk,
-            clique,
-            pool,
-            validator,
-            ipc,
-            watch,
-            height,
-            lock,
-        })
+        let early = clique.as_ref().and(chain.as_ref()).map(|chain| {
+            let import = future::import_due_blocks(Arc::clone(chain), net.clone());
+            AbortOnDrop(tokio::spawn(import))
+        });
+        let tasks = [watch, height, early].into_iter().flatten().collect();
+        Ok(Self { chain, net, enode, reloader, sdk, clique, pool, validator, ipc, tasks, lock })
     }
 
     /// Whether it seals blocks.
@@ -265,8 +257,7 @@ impl Node {
     /// Says goodbye to its peers and ends the node; returns when that is done.
     pub async fn stop(self) {
         drop(self.validator);
-        drop(self.watch);
-        drop(self.height);
+        drop(self.tasks);
         drop(self.sdk);
         self.ipc.stop().await;
         self.net.shutdown().await;

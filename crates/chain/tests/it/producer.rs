@@ -6,16 +6,18 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_consensus::constants::EMPTY_WITHDRAWALS;
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use chainmesh_chain::clique::{self, CliqueError, CliqueHandle, MAX_PROPOSALS, ValidatorState};
+use chainmesh_chain::genesis::{CliqueNetwork, LastFork};
+use chainmesh_chain::pool::{Mempool, MempoolConfig};
 use chainmesh_chain::producer::{
-    EmptyBlocks, Payload, PayloadBuilder, PayloadError, ProduceError, empty_body,
+    EmptyBlocks, Payload, PayloadBuilder, PayloadError, PoolBlocks, ProduceError, empty_body,
 };
 use chainmesh_chain::rules::RuleError;
-use chainmesh_chain::{ChainSpec, Producer, block};
+use chainmesh_chain::{Chain, ChainOptions, ChainSpec, Producer, block};
 use chainmesh_proto::eth::chain::{ChainReader, ChainWriter};
 
-use crate::common::{devnet, devnet_with, key, rule};
+use crate::common::{START, devnet, devnet_with, key, rule};
 
 /// Two signers vote a third in and out again, each by its own handle, over a checkpoint.
 #[test]
@@ -246,6 +248,36 @@ fn clique_goes_on_to_prague() {
     // Such blocks call system contracts, so that they are not made without being executed.
     let refused = producer.next_on(&chain, chain.head().timestamp + 1);
     assert!(matches!(refused, Err(ProduceError::Payload(_))), "{refused:?}");
+}
+
+/// Networks as `chainmesh init` makes them: their blocks are executed with everything that their
+/// forks ask for.
+#[test]
+fn new_networks_of_each_fork_make_blocks() {
+    for last_fork in [LastFork::London, LastFork::Shanghai, LastFork::Cancun, LastFork::Prague] {
+        let network = CliqueNetwork {
+            chain_id: 7,
+            period: 1,
+            epoch: 3,
+            gas_limit: 8_000_000,
+            timestamp: START,
+            last_fork,
+            signers: vec![Producer::new(key(1)).signer()],
+            balances: vec![(Address::repeat_byte(1), U256::from(5))],
+        };
+        let spec = ChainSpec::new(network.genesis()).expect("spec");
+        let dir = tempfile::tempdir().expect("directory");
+        let chain = Chain::open_with(dir.path(), spec, ChainOptions::default()).expect("open");
+        let chain = Arc::new(chain);
+        let pool = Mempool::behind(&chain, MempoolConfig::default()).expect("pool");
+        let builder = PoolBlocks::new(Arc::clone(&chain), Arc::new(pool));
+        for number in 1..=4 {
+            let now = chain.head().timestamp + 1;
+            let block = Producer::new(key(1)).build_on(&chain, &builder, now).expect("block");
+            assert_eq!(block.header.requests_hash.is_some(), last_fork == LastFork::Prague);
+            assert_eq!(chain.import(&[block]).expect("import").number, number);
+        }
+    }
 }
 
 #[test]
