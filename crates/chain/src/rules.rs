@@ -33,9 +33,13 @@ const DAO_EXTRA_DATA: &[u8] = b"dao-hard-fork";
 const DAO_BLOCKS: u64 = 10;
 
 /// How many seconds a block may be ahead of our clock (go-ethereum's ethash,
-/// `allowedFutureBlockTimeSeconds`). For clique go-ethereum allows none and keeps such a block for
-/// later; we have no such queue.
+/// `allowedFutureBlockTimeSeconds`). For clique go-ethereum allows none, and keeps such a block
+/// for later: see [`HELD_SECONDS`].
 pub const ALLOWED_FUTURE_SECONDS: u64 = 15;
+
+/// How many seconds a clique block may be ahead of our clock to be kept for later (go-ethereum,
+/// `maxTimeFutureBlocks`). The chain imports it when its time has come, and not before.
+pub const HELD_SECONDS: u64 = 30;
 
 /// A field that a header has from some fork on, and never before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -279,15 +283,15 @@ fn timestamp(
     parent: &Header,
     now: u64,
 ) -> Result<(), RuleError> {
-    let apart = match consensus {
+    let (apart, ahead) = match consensus {
         // A period of 0 lets blocks share a second, as in go-ethereum.
-        Consensus::Clique { period, .. } => period,
-        Consensus::ProofOfStake | Consensus::UnsealedProofOfWork => 1,
+        Consensus::Clique { period, .. } => (period, HELD_SECONDS),
+        Consensus::ProofOfStake | Consensus::UnsealedProofOfWork => (1, ALLOWED_FUTURE_SECONDS),
     };
     let found = header.timestamp;
     let least = parent.timestamp.saturating_add(apart);
     check(found >= least, RuleError::Timestamp { found, least })?;
-    check(found <= now.saturating_add(ALLOWED_FUTURE_SECONDS), RuleError::Future { found, now })
+    check(found <= now.saturating_add(ahead), RuleError::Future { found, now })
 }
 
 fn gas(spec: &ChainSpec, header: &Header, parent: &Header) -> Result<(), RuleError> {

@@ -7,6 +7,7 @@ mod address;
 mod mesh;
 mod sdk;
 mod suggest;
+mod validator;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Deserializer};
 pub use address::{ListenAddress, NodeAddress, NodeAddressError};
 pub use mesh::{LimitsSection, MeshSection, RateSection, RoleChoice};
 pub use sdk::SdkSection;
+pub use validator::{ChainSection, ValidatorSection};
 
 /// Longest configuration file that is read, bytes.
 pub const MAX_CONFIG_FILE: u64 = 1 << 20;
@@ -88,6 +90,10 @@ pub struct ConfigFile {
     pub node_key: Option<PathBuf>,
     /// What is logged.
     pub log: Option<String>,
+    /// The chain.
+    pub chain: ChainSection,
+    /// Sealing blocks.
+    pub validator: ValidatorSection,
     /// How peers are found and talked to.
     pub p2p: P2pSection,
     /// The node's certificate, and whom it trusts.

@@ -18,6 +18,7 @@ pub mod config;
 pub mod consortium;
 pub mod data_dir;
 pub mod devnet;
+mod future;
 pub mod ipc;
 pub mod node;
 pub mod rpc;

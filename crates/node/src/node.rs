@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use chainmesh_chain::clique::CliqueHandle;
-use chainmesh_chain::producer::EmptyBlocks;
+use chainmesh_chain::producer::{ExecutedBlocks, NoTransactions};
 use chainmesh_chain::{Chain, Consensus, DataDirLock};
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
@@ -24,6 +24,7 @@ use tracing::info;
 use crate::config::NodeAddress;
 use crate::consortium::{Consortium, Reloader};
 use crate::data_dir::DataDir;
+use crate::future;
 use crate::ipc::{IpcError, IpcServer};
 use crate::rpc::{self, RpcContext};
 use crate::sdk::{Ledger, SdkError, SdkOptions, SdkPorts};
@@ -124,8 +125,7 @@ pub struct Node {
     pub clique: Option<CliqueHandle>,
     validator: Option<Validator>,
     ipc: IpcServer,
-    watch: Option<AbortOnDrop>,
-    height: Option<AbortOnDrop>,
+    tasks: Vec<AbortOnDrop>,
     lock: DataDirLock,
 }
 
@@ -183,7 +183,8 @@ impl Node {
             None => info!(%enode, "node started, without a chain"),
         }
         let start = |((producer, chain), clique): ((_, &Arc<Chain>), &CliqueHandle)| {
-            let builder = Arc::new(EmptyBlocks);
+            let builder = ExecutedBlocks::new(Arc::clone(chain), Arc::new(NoTransactions));
+            let builder = Arc::new(builder);
             Validator::start(Arc::clone(chain), net.clone(), producer, builder, clique.clone())
         };
         let validator = producer.zip(chain.as_ref()).zip(clique.as_ref()).map(start);
@@ -196,7 +197,12 @@ impl Node {
             }
             _ => None,
         };
-        Ok(Self { chain, net, enode, reloader, sdk, clique, validator, ipc, watch, height, lock })
+        let early = clique.as_ref().and(chain.as_ref()).map(|chain| {
+            let import = future::import_due_blocks(Arc::clone(chain), net.clone());
+            AbortOnDrop(tokio::spawn(import))
+        });
+        let tasks = [watch, height, early].into_iter().flatten().collect();
+        Ok(Self { chain, net, enode, reloader, sdk, clique, validator, ipc, tasks, lock })
     }
 
     /// Whether it seals blocks.
@@ -213,8 +219,7 @@ impl Node {
     /// Says goodbye to its peers and ends the node; returns when that is done.
     pub async fn stop(self) {
         drop(self.validator);
-        drop(self.watch);
-        drop(self.height);
+        drop(self.tasks);
         drop(self.sdk);
         self.ipc.stop().await;
         self.net.shutdown().await;
