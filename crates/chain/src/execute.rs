@@ -2,7 +2,7 @@
 //!
 //! | function or type | does |
 //! |---|---|
-//! | [`execute_block`] | runs a block and compares everything that its header says, except the state root |
+//! | [`execute_block`], [`execute_block_with_roots`] | runs a block and compares everything that its header says, except the state root |
 //! | [`build_block`] | makes the next block from a [`TransactionSource`], unsealed and without a state root |
 //! | [`call`], [`call_until`], [`estimate_gas`], [`create_access_list`] | what JSON-RPC asks of the EVM |
 //! | [`RecoveredBody`], [`recover_senders`] | the body of a block, decoded, and who signed its transactions |
@@ -48,7 +48,8 @@ pub use error::{ExecutionError, StateError, SystemContract, TransactionError};
 pub use estimate::{EstimateError, estimate_gas};
 pub use memory::MemoryState;
 pub use ommers::{Ancestor, MAX_OMMER_DEPTH, MAX_OMMERS, OmmerError, verify_ommers};
-pub use verify::{Executed, execute_block};
+pub use run::RootAfter;
+pub use verify::{Executed, execute_block, execute_block_with_roots};
 
 /// A state that can be read: behind some block, and the same until it is dropped.
 ///

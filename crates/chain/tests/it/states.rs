@@ -104,6 +104,8 @@ fn a_reorganisation_takes_its_transactions_with_it() {
     chain.import(std::slice::from_ref(&light_1)).expect("light");
     let light_2 = net.with_transactions(&chain, light_1.hash, 0, vec![pay(2, HASHER, 0)]);
     chain.import(std::slice::from_ref(&light_2)).expect("light");
+    let light_end = net.with_transactions(&chain, light_2.hash, 1, Vec::new());
+    chain.import(std::slice::from_ref(&light_end)).expect("light");
     let place = |hash: &B256| {
         let place = chain.transaction(hash).expect("read")?;
         Some((place.number, place.block_hash, place.index))
@@ -111,10 +113,10 @@ fn a_reorganisation_takes_its_transactions_with_it() {
     assert_eq!(place(both.tx_hash()), Some((1, light_1.hash, 0)));
     assert_eq!(place(light_only.tx_hash()), Some((1, light_1.hash, 1)));
     assert_eq!(place(hasher.tx_hash()), None);
-    // Out of turn, and in turn: 3 against 2.
-    let heavy_1 = net.with_transactions(&chain, genesis, 0, Vec::new());
+    // In turn, twice: 4 against 3.
+    let heavy_1 = net.with_transactions(&chain, genesis, 1, Vec::new());
     let head = chain.import(std::slice::from_ref(&heavy_1)).expect("heavy");
-    assert_eq!(head.hash, light_2.hash);
+    assert_eq!(head.hash, light_end.hash);
     assert_eq!(place(both.tx_hash()), Some((1, light_1.hash, 0)), "not canonical, no change");
     let payments = vec![both.clone(), hasher.clone(), heavy_only.clone()];
     let heavy_2 = net.with_transactions(&chain, heavy_1.hash, 2, payments);
