@@ -23,7 +23,8 @@ const MIN_PER_THREAD: usize = 16;
 /// How often accounts are read again without the lock when a new head comes in between.
 const MAX_READS: usize = 3;
 
-type Accounts = BTreeMap<Address, Result<AccountState, StateUnavailable>>;
+/// Accounts that were read before the pool was locked.
+pub(super) type Accounts = BTreeMap<Address, Result<AccountState, StateUnavailable>>;
 
 impl Mempool {
     /// Takes a transaction (EIP-2718) of one of our own users, and writes it into the journal if

@@ -29,6 +29,8 @@ pub(super) struct Book {
     pub(super) by_queue: BTreeSet<(usize, Reverse<Price>, u64, Address)>,
     pub(super) totals: Totals,
     pub(super) evicted: u64,
+    /// Transactions of our own users that blocks have taken; whoever asks takes them away.
+    pub(super) mined_ours: Vec<B256>,
     arrivals: u64,
     events: Vec<MempoolEvent>,
 }
@@ -59,6 +61,7 @@ impl Book {
             by_queue: BTreeSet::new(),
             totals: Totals::default(),
             evicted: 0,
+            mined_ours: Vec::new(),
             arrivals: 0,
             events: Vec::new(),
         }

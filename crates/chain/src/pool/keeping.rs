@@ -7,12 +7,13 @@ use std::sync::Arc;
 use alloy_primitives::{Address, B256, keccak256};
 use bytes::Bytes;
 
+use super::adding::Accounts;
 use super::head::HeadUpdate;
 use super::journal::{self, Journal, JournalReport};
 use super::prepare::{self, Prepared};
 use super::rules::BlockRules;
 use super::state::StateUnavailable;
-use super::{JournalState, Mempool, Refusal, lock};
+use super::{Inner, JournalState, Mempool, Refusal, lock};
 
 impl Mempool {
     /// A new head: drops what its blocks have or have made invalid, takes back what a
@@ -55,14 +56,14 @@ impl Mempool {
             }
             inner.book.set_account(address, state, &mined, now);
         }
-        for prepared in reverted {
-            // One that is not valid any more is gone, as if it had never been in a block.
-            let _ = inner.insert_one(prepared, &accounts, false, now);
-        }
+        let ours = self.take_back(&mut inner, reverted, &accounts, now);
         inner.book.trim_queue();
+        let mined_ours = core::mem::take(&mut inner.book.mined_ours);
+        mined_ours.into_iter().for_each(|hash| lock(&self.recent).mined_ours(hash));
         self.remember_blocks(&update, &mined);
         self.hand_over(&mut inner, now);
         drop(inner);
+        self.write_journal(&ours);
         self.subscribers.tell();
         result
     }
@@ -89,6 +90,28 @@ impl Mempool {
             prepare::prepare(raw, hash, rules).ok()
         });
         prepared.collect()
+    }
+
+    /// Takes back what no block has any more; returns those of our own users, for the journal.
+    fn take_back(
+        &self,
+        inner: &mut Inner,
+        reverted: Vec<Prepared>,
+        accounts: &Accounts,
+        now: u64,
+    ) -> Vec<Bytes> {
+        let mut ours = Vec::new();
+        for prepared in reverted {
+            let raw = prepared.transaction.raw.clone();
+            let was_ours = lock(&self.recent).was_ours(&prepared.transaction.hash);
+            let local = was_ours && inner.book.totals.local < self.config.local_transactions;
+            // One that is not valid any more is gone, as if it had never been in a block.
+            let result = inner.insert_one(prepared, accounts, local, now);
+            if local && result.is_ok() {
+                ours.push(raw);
+            }
+        }
+        ours
     }
 
     fn remember_blocks(&self, update: &HeadUpdate, mined: &HashMap<B256, u64>) {

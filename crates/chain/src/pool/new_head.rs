@@ -89,6 +89,9 @@ impl Book {
         for entry in stale.into_iter().flatten() {
             self.left(&entry);
             let hash = entry.transaction.hash;
+            if entry.local && mined.contains_key(&hash) {
+                self.mined_ours.push(hash);
+            }
             match mined.get(&hash) {
                 Some(block) => self.tell(MempoolEvent::Mined { hash, block: *block }),
                 None => self.tell_dropped(hash, DropReason::NonceUsed),

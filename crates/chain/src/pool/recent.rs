@@ -49,6 +49,8 @@ pub(super) struct Recent {
     /// Too cheap, or no room: when.
     underpriced: Remembered<u64>,
     mined: Remembered<()>,
+    /// Those that were of our own users.
+    mined_ours: Remembered<()>,
 }
 
 impl Recent {
@@ -74,6 +76,15 @@ impl Recent {
 
     pub(super) fn mined(&mut self, hash: B256) {
         self.mined.insert(hash, ());
+    }
+
+    pub(super) fn mined_ours(&mut self, hash: B256) {
+        self.mined_ours.insert(hash, ());
+    }
+
+    /// Whether it was of one of our own users before a block had it.
+    pub(super) fn was_ours(&self, hash: &B256) -> bool {
+        self.mined_ours.values.contains_key(hash)
     }
 
     /// A reorganisation has taken it out of its block.

@@ -101,3 +101,28 @@ fn a_journal_whose_folder_is_gone_says_so_and_recovers() {
     again.fund([0], u128::MAX);
     assert_eq!(again.pool.open_journal(&path, NOW).expect("the journal").taken, 46);
 }
+
+#[test]
+fn what_a_reorganisation_gives_back_is_still_ours() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(JOURNAL_FILE_NAME);
+    let mut first = bench();
+    first.pool.open_journal(&path, NOW).expect("a new journal");
+    let (ours, theirs) = (ALICE.transfer(0, 10), BOB.transfer(0, 10));
+    first.pool.add_local(&ours, NOW).expect("valid");
+    first.add(&theirs).expect("valid");
+    let block: Vec<_> = first.pool.best(0).collect();
+    first.mine(&block);
+    assert_eq!(first.pool.status().local, 0);
+    // A journal that was written anew meanwhile has nothing of it.
+    fs::write(&path, []).expect("emptied");
+    for key in [ALICE, BOB] {
+        first.account(key).nonce = 0;
+    }
+    first.new_head(vec![], vec![ours.clone(), theirs]);
+    let status = first.pool.status();
+    assert_eq!((status.pending, status.local), (2, 1));
+    let second = bench();
+    assert_eq!(second.pool.open_journal(&path, NOW).expect("the journal").taken, 1);
+    assert!(second.is_pending(&ours));
+}
