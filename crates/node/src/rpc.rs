@@ -3,7 +3,9 @@
 
 mod admin;
 pub mod amop;
+pub(crate) mod conversation;
 pub mod dispatch;
+pub mod error;
 mod eth;
 pub mod mesh;
 pub mod peers;
@@ -18,11 +20,11 @@ use chainmesh_net::P2pHandle;
 use jsonrpsee_core::RegisterMethodError;
 use jsonrpsee_core::server::RpcModule;
 use jsonrpsee_types::ErrorObjectOwned;
-use jsonrpsee_types::error::{CALL_EXECUTION_FAILED_CODE, INTERNAL_ERROR_CODE};
 use serde_json::json;
 use tracing::error;
 
 use crate::consortium::Reloader;
+use error::{internal, refused};
 
 /// The namespaces, each with its version, as `rpc_modules` tells them.
 const NAMESPACES: [&str; 8] = ["admin", "amop", "chainmesh", "eth", "mesh", "net", "rpc", "web3"];
@@ -117,15 +119,4 @@ fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodErro
 /// A number as Ethereum's JSON-RPC writes it.
 fn quantity(number: u64) -> String {
     format!("{number:#x}")
-}
-
-/// The request was understood, and something on our side failed.
-fn internal(why: impl core::fmt::Display) -> ErrorObjectOwned {
-    error!("an RPC request failed: {why}");
-    ErrorObjectOwned::owned(INTERNAL_ERROR_CODE, why.to_string(), None::<()>)
-}
-
-/// The request was understood, and cannot be carried out.
-fn refused(why: impl core::fmt::Display) -> ErrorObjectOwned {
-    ErrorObjectOwned::owned(CALL_EXECUTION_FAILED_CODE, why.to_string(), None::<()>)
 }
