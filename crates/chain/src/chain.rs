@@ -1,5 +1,6 @@
 //! [`Chain`]: the blocks on disk, and which of them are canonical.
 
+mod content;
 mod import;
 mod snapshots;
 
@@ -23,6 +24,8 @@ use crate::heads::{Heads, NewHead, Subscription};
 use crate::store::{Damage, Reader, SCHEMA_VERSION, Store, StoreError, Tables};
 use crate::{ChainSpec, block, forks};
 use snapshots::SnapshotCache;
+
+pub use content::TransactionPlace;
 
 /// How far behind the head a side chain may begin or go on (go-ethereum, `FullImmutabilityThreshold`).
 pub const MAX_SIDE_CHAIN_DEPTH: u64 = 90_000;

@@ -8,6 +8,7 @@
 //! | [`rules`] | what a header must be, given its parent |
 //! | [`clique`] | proof of authority: seals, signers, whose turn it is |
 //! | [`body`], [`block`] | bodies against the roots of their headers; blocks as bytes |
+//! | [`state`] | the accounts behind each block, and their root |
 //! | [`Chain`] | the blocks on disk, and which of them are canonical |
 //! | [`file`](mod@file) | `chain.rlp` in and out |
 //! | [`producer`] | the next empty block of a validator |
@@ -37,12 +38,14 @@ pub mod lock;
 pub mod producer;
 pub mod rules;
 pub mod spec;
+pub mod state;
 mod store;
 
 pub use alloy_genesis::Genesis;
-pub use chain::{Chain, ChainError, ChainOptions, MAX_SIDE_CHAIN_DEPTH};
+pub use chain::{Chain, ChainError, ChainOptions, MAX_SIDE_CHAIN_DEPTH, TransactionPlace};
 pub use heads::{NewHead, Subscription};
 pub use lock::DataDirLock;
 pub use producer::Producer;
 pub use spec::{ChainSpec, Consensus};
+pub use state::StateView;
 pub use store::{DATABASE_FILE_NAME, StoreError};

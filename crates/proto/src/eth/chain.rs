@@ -98,6 +98,17 @@ pub trait ChainReader: Send + Sync {
     /// # Errors
     /// When the store fails.
     fn body_rlp(&self, hash: &B256) -> Result<Option<Bytes>, StorageError>;
+
+    /// The receipts of a known block: an RLP list of receipts with their blooms, each in its form
+    /// of `Receipts` messages up to eth/68 (a list, or a string of type byte and list). A chain
+    /// that keeps none says so.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn receipts_rlp(&self, hash: &B256) -> Result<Option<Bytes>, StorageError> {
+        let _ = hash;
+        Ok(None)
+    }
 }
 
 /// Write access to a chain.
