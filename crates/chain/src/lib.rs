@@ -12,6 +12,7 @@
 //! | [`Chain`] | the blocks on disk, and which of them are canonical |
 //! | [`file`](mod@file) | `chain.rlp` in and out |
 //! | [`producer`] | the next empty block of a validator |
+//! | [`pool`] | [`Mempool`]: transactions that wait for a block |
 //! | [`lock`] | one process per data directory |
 //!
 //! **What is not verified yet.** Nothing is executed: the state root, the receipts root, the
@@ -35,6 +36,7 @@ pub mod forks;
 pub mod genesis;
 mod heads;
 pub mod lock;
+pub mod pool;
 pub mod producer;
 pub mod rules;
 pub mod spec;
@@ -45,6 +47,7 @@ pub use alloy_genesis::Genesis;
 pub use chain::{Chain, ChainError, ChainOptions, MAX_SIDE_CHAIN_DEPTH, TransactionPlace};
 pub use heads::{NewHead, Subscription};
 pub use lock::DataDirLock;
+pub use pool::{Mempool, MempoolConfig, MempoolEvent, Refusal};
 pub use producer::Producer;
 pub use spec::{ChainSpec, Consensus};
 pub use state::StateView;
