@@ -31,6 +31,7 @@ pub mod body;
 mod chain;
 pub mod clique;
 pub mod difficulty;
+pub mod execute;
 pub mod file;
 pub mod forks;
 pub mod genesis;
