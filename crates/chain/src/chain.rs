@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use alloy_consensus::Header;
 use alloy_eip2124::ForkFilter;
 use alloy_genesis::Genesis;
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use alloy_rlp::Decodable;
 use bytes::Bytes;
 use chainmesh_proto::eth::chain::{
@@ -236,6 +236,14 @@ impl Chain {
         let damaged = StoreError::Inconsistent(Damage::Block(*hash));
         let Some(rlp) = reader.header(number, hash)? else { return Err(damaged) };
         decode_header(&rlp, hash).map(Some)
+    }
+
+    /// The sum of the difficulties of a known block and all before it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn total_difficulty(&self, hash: &B256) -> Result<Option<U256>, StoreError> {
+        Ok(self.store.read()?.index(hash)?.map(|(_, total)| total))
     }
 
     /// Who may seal the child of a known block of a clique network; `None` on other networks and
