@@ -101,8 +101,15 @@ fn system_clock() -> u64 {
 /// The chain of one network, on disk. Share it in an [`Arc`]; all methods take `&self`, and only
 /// [`ChainReader::head`] and what says so do without the disk.
 ///
-/// Which block is the head: the one with the greatest total difficulty; among those with the same,
-/// the one with the greatest number (proof of stake); among these, the one that came first.
+/// Which block is the head: the one with the greatest total difficulty. Among those with the same:
+///
+/// * proof of stake: the one with the greatest number, and among these the one that came first;
+/// * clique: the one with the smallest number, which more signers have sealed in turn, as in
+///   go-ethereum; and among these the one with the smallest hash. There go-ethereum tosses a coin,
+///   its own blocks not preferred, lest two halves of the signers hold on to two branches for ever.
+///   The hash does the same for that, and all nodes come to the same head at once
+///   (EIP-3436 ends with the hash, too);
+/// * otherwise the one that came first.
 pub struct Chain {
     spec: ChainSpec,
     store: Store,

@@ -18,8 +18,8 @@
 //! **What is not verified yet.** Nothing is executed: the state root, the receipts root, the
 //! logs bloom, the gas that was used and the contents of requests are taken as the header states
 //! them, and transactions are decoded but their signatures, nonces and balances are not looked
-//! at. Votes on clique signers are checked for their form and not counted. The seals of
-//! proof-of-work blocks are not checked ([`spec::Consensus::UnsealedProofOfWork`]).
+//! at. The seals of proof-of-work blocks are not checked
+//! ([`spec::Consensus::UnsealedProofOfWork`]).
 
 #![cfg_attr(
     not(test),

@@ -357,11 +357,16 @@ fn blob_gas(spec: &ChainSpec, header: &Header, parent: &Header) -> Result<(), Ru
     let most = params.max_blob_gas_per_block();
     let whole = used.is_multiple_of(DATA_GAS_PER_BLOB);
     check(whole && used <= most, RuleError::BlobGasUsed { found: used, most })?;
+    let expected = next_excess_blob_gas(spec, header.timestamp, parent);
+    check(found == expected, RuleError::ExcessBlobGas { found, expected })
+}
+
+/// The excess blob gas of the child of `parent` with this timestamp, from Cancun on (EIP-4844).
+pub(crate) fn next_excess_blob_gas(spec: &ChainSpec, timestamp: u64, parent: &Header) -> u64 {
     // The parent of the first Cancun block has no blobs.
-    let expected = params.next_block_excess_blob_gas_osaka(
+    spec.blob_params(parent.number.saturating_add(1), timestamp).next_block_excess_blob_gas_osaka(
         parent.excess_blob_gas.unwrap_or(0),
         parent.blob_gas_used.unwrap_or(0),
         parent.base_fee_per_gas.unwrap_or(0),
-    );
-    check(found == expected, RuleError::ExcessBlobGas { found, expected })
+    )
 }

@@ -6,7 +6,7 @@
 //! | `headers` | number, block hash | RLP of the header |
 //! | `bodies` | number, block hash | RLP of the body |
 //! | `canonical` | number | hash of the canonical block |
-//! | `clique` | block hash | [`Snapshot`](crate::clique::Snapshot) behind that block |
+//! | `clique_snapshots` | block hash | [`Snapshot`](crate::clique::Snapshot) behind that block |
 //! | `meta` | name | schema version, genesis, head |
 //!
 //! Blocks are kept whether they are canonical or not, so that a reorganisation rewrites `canonical`
@@ -42,7 +42,7 @@ const INDEX: TableDefinition<'_, Hash, (u64, Hash)> = TableDefinition::new("inde
 const HEADERS: TableDefinition<'_, BlockKey, &[u8]> = TableDefinition::new("headers");
 const BODIES: TableDefinition<'_, BlockKey, &[u8]> = TableDefinition::new("bodies");
 const CANONICAL: TableDefinition<'_, u64, Hash> = TableDefinition::new("canonical");
-const CLIQUE: TableDefinition<'_, Hash, &[u8]> = TableDefinition::new("clique");
+const CLIQUE: TableDefinition<'_, Hash, &[u8]> = TableDefinition::new("clique_snapshots");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 const META_SCHEMA: &str = "schema";

@@ -5,9 +5,13 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
+use std::path::Path;
 use std::sync::Arc;
 
-use chainmesh_chain::{Chain, Consensus, DataDirLock};
+use chainmesh_chain::clique::CliqueHandle;
+use chainmesh_chain::producer::EmptyBlocks;
+use chainmesh_chain::execute::DEFAULT_CALL_GAS_CAP;
+use chainmesh_chain::{Chain, Consensus, DataDirLock, Producer};
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
 use chainmesh_net::tls::{TlsMaterial, Versions};
@@ -22,10 +26,11 @@ use tracing::info;
 use crate::config::NodeAddress;
 use crate::consortium::{Consortium, Reloader};
 use crate::data_dir::DataDir;
+use crate::http::{Apis, HttpError, HttpOptions, HttpServer};
 use crate::ipc::{IpcError, IpcServer};
-use crate::rpc::{self, RpcContext};
+use crate::rpc::{self, NodeServices, RpcContext};
 use crate::sdk::{Ledger, SdkError, SdkOptions, SdkPorts};
-use crate::validator::{self, Validator, ValidatorError};
+use crate::validator::{self, Validator, ValidatorError, ValidatorOptions};
 
 /// What a node is made from. The fields without a default are the arguments of
 /// [`NodeOptions::new`].
@@ -49,14 +54,18 @@ pub struct NodeOptions {
     pub max_peers: usize,
     /// Network ID of the `eth` Status; the chain ID if `None`.
     pub network_id: Option<u64>,
-    /// Seals blocks with this key.
-    pub validator_key: Option<NodeKey>,
+    /// Seals blocks.
+    pub validator: Option<ValidatorOptions>,
     /// Certificates and nodes of a consortium: sessions are TLS then.
     pub consortium: Option<Consortium>,
     /// The mesh.
     pub mesh: Option<MeshOptions>,
     /// The ports for SDKs; they need the mesh.
     pub sdk: Option<SdkOptions>,
+    /// Where JSON-RPC is served beside the Unix socket, and what to whom; nowhere by default.
+    pub rpc: HttpOptions,
+    /// Most gas of a call by JSON-RPC.
+    pub rpc_gas_cap: u64,
 }
 
 impl NodeOptions {
@@ -69,7 +78,7 @@ impl NodeOptions {
 
     /// The same, where there may be no chain.
     #[must_use]
-    pub const fn of_parts(lock: DataDirLock, chain: Option<Arc<Chain>>, key: NodeKey) -> Self {
+    pub fn of_parts(lock: DataDirLock, chain: Option<Arc<Chain>>, key: NodeKey) -> Self {
         Self {
             lock,
             chain,
@@ -80,10 +89,12 @@ impl NodeOptions {
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
             network_id: None,
-            validator_key: None,
+            validator: None,
             consortium: None,
             mesh: None,
             sdk: None,
+            rpc: HttpOptions::default(),
+            rpc_gas_cap: DEFAULT_CALL_GAS_CAP,
         }
     }
 }
@@ -97,6 +108,9 @@ pub enum NodeError {
     /// The IPC socket could not be made.
     #[error(transparent)]
     Ipc(#[from] IpcError),
+    /// JSON-RPC cannot be served.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// A port for SDKs was not opened.
     #[error(transparent)]
     Sdk(#[from] SdkError),
@@ -118,6 +132,8 @@ pub struct Node {
     pub reloader: Option<Arc<Reloader>>,
     /// Where SDKs connect.
     pub sdk: Option<SdkPorts>,
+    /// Votes and signers, in a clique network.
+    pub clique: Option<CliqueHandle>,
     validator: Option<Validator>,
     ipc: IpcServer,
     watch: Option<AbortOnDrop>,
@@ -131,8 +147,9 @@ impl Node {
     /// # Errors
     /// See [`NodeError`].
     pub async fn start(mut options: NodeOptions) -> Result<Self, NodeError> {
-        let producer = match (&options.validator_key, &options.chain) {
-            (Some(key), Some(chain)) => Some(validator::producer(chain, key)?),
+        let clique = options.chain.clone().and_then(CliqueHandle::new);
+        let producer = match (&options.validator, &clique) {
+            (Some(validator), Some(clique)) => Some(validator::producer(validator, clique)?),
             (Some(_), None) => return Err(ValidatorError::NotClique.into()),
             (None, _) => None,
         };
@@ -145,7 +162,7 @@ impl Node {
         let role = config.mesh.as_ref().map(|mesh| mesh.role);
         let network_id = options.network_id.unwrap_or(config.chain_id);
         let net = chainmesh_net::start(config).await?;
-        let NodeOptions { lock, chain, key, sdk, .. } = options;
+        let NodeOptions { lock, chain, key, sdk, rpc: http, rpc_gas_cap, .. } = options;
         let sdk = match open_ports(sdk.as_ref(), &net, chain.as_ref(), material.as_ref()).await {
             Ok(sdk) => sdk,
             Err(error) => {
@@ -158,28 +175,34 @@ impl Node {
         let fallback = || Enode::new(net.local_id, options.listen_address, options.port);
         let enode = net.enode().unwrap_or_else(fallback);
         let reloader = consortium.map(|consortium| Reloader::new(consortium, net.clone()));
-        let context = RpcContext::new(chain.clone(), net.clone(), &key, &enode, network_id);
+        // The pool comes in here.
+        let services =
+            NodeServices { chain: chain.clone(), pool: None, net: net.clone(), clique: clique.clone(), signer: producer.as_ref().map(Producer::signer) };
+        let context = RpcContext::new(services, &key, &enode, network_id);
         let context = RpcContext {
             reloader: reloader.clone(),
             sdk_channel: sdk.as_ref().and_then(|ports| ports.channel),
             sdk_websocket: sdk.as_ref().and_then(|ports| ports.websocket),
+            data_dir: lock.data_dir().into(),
+            gas_cap: rpc_gas_cap,
             ..context
         };
-        let ipc = match IpcServer::start(lock.data_dir(), rpc::module(context)) {
-            Ok(ipc) => ipc,
+        let (ipc, rpc) = match serve(lock.data_dir(), &http, context).await {
+            Ok(served) => served,
             Err(error) => {
                 net.shutdown().await;
-                return Err(error.into());
+                return Err(error);
             }
         };
         match chain.as_ref().map(|chain| chain.head()) {
             Some(head) => info!(%enode, head = head.number, hash = %head.hash, "node started"),
             None => info!(%enode, "node started, without a chain"),
         }
-        let start = |(producer, chain): (_, &Arc<Chain>)| {
-            Validator::start(Arc::clone(chain), net.clone(), producer)
+        let start = |((producer, chain), clique): ((_, &Arc<Chain>), &CliqueHandle)| {
+            let builder = Arc::new(EmptyBlocks);
+            Validator::start(Arc::clone(chain), net.clone(), producer, builder, clique.clone())
         };
-        let validator = producer.zip(chain.as_ref()).map(start);
+        let validator = producer.zip(chain.as_ref()).zip(clique.as_ref()).map(start);
         let watch = reloader
             .clone()
             .map(|reloader| AbortOnDrop(tokio::spawn(async move { reloader.watch().await })));
@@ -189,7 +212,7 @@ impl Node {
             }
             _ => None,
         };
-        Ok(Self { chain, net, enode, reloader, sdk, validator, ipc, watch, height, lock })
+        Ok(Self { chain, net, enode, reloader, sdk, rpc, clique, validator, ipc, watch, height, lock })
     }
 
     /// Whether it seals blocks.
@@ -209,6 +232,7 @@ impl Node {
         drop(self.watch);
         drop(self.height);
         drop(self.sdk);
+        drop(self.rpc);
         self.ipc.stop().await;
         self.net.shutdown().await;
         match self.chain.map(|chain| chain.head()) {
@@ -217,6 +241,18 @@ impl Node {
         }
         drop(self.lock);
     }
+}
+
+/// Serves JSON-RPC: everything on the Unix socket, and what the options say on ports.
+async fn serve(
+    data_dir: &Path,
+    options: &HttpOptions,
+    context: RpcContext,
+) -> Result<(IpcServer, HttpServer), NodeError> {
+    let module = rpc::module(context);
+    let http = HttpServer::open(options, |apis| rpc::select(&module, apis)).await?;
+    let ipc = IpcServer::start(data_dir, rpc::select(&module, &Apis::all()))?;
+    Ok((ipc, http))
 }
 
 /// Opens the ports for SDKs, if there are to be some.

@@ -33,6 +33,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, Bytes, keccak256};
+use chainmesh_chain::clique::CliqueHandle;
 use chainmesh_chain::execute::DEFAULT_CALL_GAS_CAP;
 use chainmesh_chain::{Chain, Mempool};
 use chainmesh_identity::{Enode, NodeKey, record};
@@ -47,7 +48,6 @@ use crate::http::{Api, Apis};
 use error::{RpcResult, refused};
 use params::{Args, Hex};
 
-pub use clique::CliqueVotes;
 pub use logs::{MAX_LOG_BLOCKS, MAX_LOGS};
 
 /// The parts of a node that its methods are answered from.
@@ -59,8 +59,10 @@ pub struct NodeServices {
     pub pool: Option<Arc<Mempool>>,
     /// Its network.
     pub net: P2pHandle,
-    /// Its votes about clique signers, if it seals blocks.
-    pub clique: Option<Arc<dyn CliqueVotes>>,
+    /// Signers and its votes, in a clique network.
+    pub clique: Option<CliqueHandle>,
+    /// For whom it seals blocks, if it does.
+    pub signer: Option<Address>,
 }
 
 /// What the methods are answered from.
@@ -69,7 +71,9 @@ pub struct RpcContext {
     pub(crate) chain: Option<Arc<Chain>>,
     pub(crate) pool: Option<Arc<Mempool>>,
     pub(crate) net: P2pHandle,
-    pub(crate) clique: Option<Arc<dyn CliqueVotes>>,
+    pub(crate) clique: Option<CliqueHandle>,
+    /// For whom the node seals blocks.
+    pub(crate) signer: Option<Address>,
     pub(crate) enode: Enode,
     /// The signed node record as text; empty when it could not be made.
     pub(crate) record: String,
@@ -103,13 +107,14 @@ impl RpcContext {
             },
             |record| record.to_base64(),
         );
-        let NodeServices { chain, pool, net, clique } = services;
+        let NodeServices { chain, pool, net, clique, signer } = services;
         Self {
             events: follow::Events::new(chain.as_ref(), pool.as_ref()),
             chain,
             pool,
             net,
             clique,
+            signer,
             enode: enode.clone(),
             record,
             network_id,
@@ -130,11 +135,6 @@ impl RpcContext {
     /// The chain, for the methods that need one.
     fn chain(&self) -> RpcResult<&Arc<Chain>> {
         self.chain.as_ref().ok_or_else(|| refused("this node has no chain"))
-    }
-
-    /// For whom the node seals blocks.
-    fn signer(&self) -> Option<Address> {
-        self.clique.as_ref().map(|votes| votes.signer())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Taking blocks: check, store, and decide on the head.
 
+use core::cmp::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use alloy_consensus::Header;
@@ -123,14 +124,24 @@ impl Batch<'_, '_> {
         self.tables.put_block(key, &block.header_rlp, &block.body_rlp, total_difficulty)?;
         self.last = Some(Parent { header: header.clone(), hash: block.hash, total_difficulty });
         self.stored += 1;
-        let heavier = total_difficulty > self.head.total_difficulty;
-        let longer = header.difficulty.is_zero()
-            && total_difficulty == self.head.total_difficulty
-            && header.number > self.head.number;
-        if heavier || longer {
+        if self.is_better(consensus, block, total_difficulty) {
             self.set_head(block, total_difficulty)?;
         }
         Ok(())
+    }
+
+    /// Whether a block is to be the head: see [`Chain`].
+    fn is_better(&self, consensus: Consensus, block: &SyncBlock, total_difficulty: U256) -> bool {
+        let (number, head) = (block.header.number, &self.head);
+        match total_difficulty.cmp(&head.total_difficulty) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => match consensus {
+                Consensus::ProofOfStake => number > head.number,
+                Consensus::Clique { .. } => (number, block.hash) < (head.number, head.hash),
+                Consensus::UnsealedProofOfWork => false,
+            },
+        }
     }
 
     fn parent(&mut self, hash: B256) -> Result<Option<Parent>, StoreError> {

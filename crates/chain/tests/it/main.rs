@@ -9,4 +9,6 @@ mod damage;
 mod files;
 mod heads;
 mod kill;
+mod producer;
 mod rules;
+mod votes;

@@ -1,4 +1,5 @@
-//! `clique_…`: the signers of a proof-of-authority network, and our votes about them.
+//! `clique_…`: signers, votes, and what the validator of this node is doing. Names and answers are
+//! go-ethereum's; `clique_validator` is ours.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_rlp::Decodable as _;
-use chainmesh_chain::clique::{self, Snapshot};
+use chainmesh_chain::clique::{self, CliqueHandle, Snapshot, ValidatorState};
 use chainmesh_proto::eth::chain::ChainReader as _;
 use jsonrpsee_core::RegisterMethodError;
 use jsonrpsee_core::server::RpcModule;
@@ -17,25 +18,6 @@ use super::blocks::{self, BlockId, BlockTag};
 use super::error::{RpcResult, internal, invalid_params, refused};
 use super::params::{Args, Hex};
 use super::reading::read;
-
-/// Blocks whose signers `clique_status` counts (go-ethereum has the same).
-const STATUS_BLOCKS: u64 = 64;
-
-/// The votes of a validator, as its operator sees them.
-pub trait CliqueVotes: core::fmt::Debug + Send + Sync {
-    /// For whom it seals.
-    fn signer(&self) -> Address;
-
-    /// Votes to add (`authorize`) or to drop a signer, in the blocks that it seals, until the vote
-    /// is decided or discarded.
-    fn propose(&self, address: Address, authorize: bool);
-
-    /// Votes about this address no more.
-    fn discard(&self, address: Address);
-
-    /// What it votes for.
-    fn proposals(&self) -> BTreeMap<Address, bool>;
-}
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
     read(module, "clique_getSnapshot", 1, |context, args| {
@@ -52,25 +34,38 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
         let Hex(hash) = args.required()?;
         Ok(json!(snapshot(context, hash)?.signers()))
     })?;
-    read(module, "clique_status", 0, |context, _| status(context))?;
+    read(module, "clique_status", 0, |context, _| {
+        let status = handle(context)?.status().map_err(refused)?;
+        let sealed = status.sealed.iter().map(|(signer, blocks)| (signer_name(signer), blocks));
+        Ok(json!({
+            "inturnPercent": status.in_turn_percent,
+            "sealerActivity": sealed.collect::<BTreeMap<_, _>>(),
+            "numBlocks": status.blocks,
+        }))
+    })?;
     read(module, "clique_getSigner", 1, signer)?;
+    module.register_method("clique_validator", |_, context, _| {
+        RpcResult::Ok(validator(&handle(context)?.validator_state()))
+    })?;
     read(module, "clique_proposals", 0, |context, _| {
-        Ok(json!(context.clique.as_ref().map(|votes| votes.proposals()).unwrap_or_default()))
+        let proposals = handle(context)?.proposals();
+        let proposals = proposals.iter().map(|(address, vote)| (signer_name(address), vote));
+        Ok(json!(proposals.collect::<BTreeMap<_, _>>()))
     })?;
     read(module, "clique_propose", 2, |context, args| {
         let (Hex(address), authorize) = (args.required()?, args.required()?);
-        votes(context)?.propose(address, authorize);
+        handle(context)?.propose(address, authorize).map_err(refused)?;
         Ok(Value::Null)
     })?;
     read(module, "clique_discard", 1, |context, args| {
         let Hex(address) = args.required()?;
-        votes(context)?.discard(address);
+        handle(context)?.discard(address);
         Ok(Value::Null)
     })
 }
 
-fn votes(context: &RpcContext) -> RpcResult<&Arc<dyn CliqueVotes>> {
-    context.clique.as_ref().ok_or_else(|| refused("this node seals no blocks, so it has no vote"))
+fn handle(context: &RpcContext) -> RpcResult<&CliqueHandle> {
+    context.clique.as_ref().ok_or_else(|| refused("this network is no clique network"))
 }
 
 fn snapshot(context: &RpcContext, hash: B256) -> RpcResult<Arc<Snapshot>> {
@@ -118,31 +113,6 @@ fn signer_name(address: &Address) -> String {
     format!("{address:#x}")
 }
 
-/// How the last blocks were sealed.
-fn status(context: &RpcContext) -> RpcResult<Value> {
-    let chain = context.chain()?;
-    let head = chain.head();
-    let signers = snapshot(context, head.hash)?;
-    let blocks = STATUS_BLOCKS.min(head.number);
-    let first = match head.number <= STATUS_BLOCKS {
-        // The genesis block has no seal.
-        true => 1,
-        false => head.number - STATUS_BLOCKS,
-    };
-    let mut activity: BTreeMap<String, u64> =
-        signers.signers().iter().map(|signer| (signer_name(signer), 0)).collect();
-    let (mut sealed, mut in_turn) = (0_u64, 0_u64);
-    for number in first..first + blocks {
-        let (_, header) = blocks::header(chain, BlockId::Tag(BlockTag::Number(number)))?;
-        let signer = clique::signer(&header).map_err(refused)?;
-        *activity.entry(signer_name(&signer)).or_default() += 1;
-        in_turn += u64::from(header.difficulty == clique::DIFFICULTY_IN_TURN);
-        sealed += 1;
-    }
-    let percent = if sealed == 0 { 0.0 } else { 100.0 * in_turn as f64 / sealed as f64 };
-    Ok(json!({"inturnPercent": percent, "sealingActivity": activity, "numBlocks": sealed}))
-}
-
 /// Who sealed a block: one of ours by number, name or hash, or any as bytes.
 fn signer(context: &RpcContext, args: &mut Args) -> RpcResult<Value> {
     let what: Value = args.optional()?.unwrap_or_else(|| json!("latest"));
@@ -162,4 +132,21 @@ fn decode(rlp: &[u8]) -> Result<Header, alloy_rlp::Error> {
         Ok(block) => Ok(block.header),
         Err(_) => Header::decode(&mut &*rlp),
     }
+}
+
+/// What the validator is doing: a word for programs, a sentence for people, and since when.
+fn validator(state: &ValidatorState) -> Value {
+    let (word, since) = match state {
+        ValidatorState::Off => ("off", None),
+        ValidatorState::Sealing { .. } => ("sealing", None),
+        ValidatorState::NotASigner => ("notASigner", None),
+        ValidatorState::SignedRecently { .. } => ("signedRecently", None),
+        ValidatorState::Synchronising => ("synchronising", None),
+        ValidatorState::WaitingForTransactions => ("waitingForTransactions", None),
+        ValidatorState::ClockBehind { .. } => ("clockBehind", None),
+        ValidatorState::StoreFailed { since, .. } => ("storeFailed", Some(since)),
+        ValidatorState::Failed { since, .. } => ("failed", Some(since)),
+        ValidatorState::Ended => ("ended", None),
+    };
+    json!({ "state": word, "text": state.to_string(), "since": since })
 }

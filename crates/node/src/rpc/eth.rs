@@ -29,9 +29,9 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
     // This node keeps no keys of users.
     module.register_method("eth_accounts", |_, _, _| json!([]))?;
     module.register_method("eth_hashrate", |_, _, _| quantity(0))?;
-    module.register_method("eth_mining", |_, context, _| context.signer().is_some())?;
+    module.register_method("eth_mining", |_, context, _| context.signer.is_some())?;
     module.register_method("eth_coinbase", |_, context, _| {
-        context.signer().ok_or_else(|| refused("etherbase must be explicitly specified"))
+        context.signer.ok_or_else(|| refused("etherbase must be explicitly specified"))
     })?;
     blocks(module)?;
     transactions(module)

@@ -41,10 +41,20 @@ struct Access {
 pub(super) enum ArgsError {
     #[error("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")]
     BothPrices,
+    #[error(
+        "both \"data\" and \"input\" are set and not equal. Please use \"input\" to pass transaction \
+         call data"
+    )]
+    BothInputs,
 }
 
 impl TransactionArgs {
     pub(super) fn into_call(self) -> Result<CallRequest, ArgsError> {
+        if let (Some(data), Some(input)) = (&self.data, &self.input)
+            && data != input
+        {
+            return Err(ArgsError::BothInputs);
+        }
         let number = |value: Option<Hex<u128>>| value.map(|Hex(value)| value);
         let price = number(self.gas_price);
         let (fee, tip) = (number(self.max_fee_per_gas), number(self.max_priority_fee_per_gas));
