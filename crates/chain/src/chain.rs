@@ -1,7 +1,9 @@
 //! [`Chain`]: the blocks on disk, and which of them are canonical.
 
+mod ahead;
 mod content;
 mod import;
+mod run;
 mod snapshots;
 
 use std::path::{Path, PathBuf};
@@ -21,8 +23,9 @@ use chainmesh_proto::eth::chain::{
 use crate::clique::Snapshot;
 use crate::genesis::SpecError;
 use crate::heads::{Heads, NewHead, Subscription};
+use crate::state::cache::Shared;
 use crate::store::{Damage, Reader, SCHEMA_VERSION, Store, StoreError, Tables};
-use crate::{ChainSpec, block, forks};
+use crate::{ChainSpec, block, forks, state};
 use snapshots::SnapshotCache;
 
 pub use content::TransactionPlace;
@@ -114,6 +117,8 @@ pub struct Chain {
     spec: ChainSpec,
     store: Store,
     head: RwLock<ChainHead>,
+    /// What the states of this store share.
+    states: Arc<Shared>,
     /// Held while a batch is imported and its new head is told.
     writer: Mutex<SnapshotCache>,
     heads: Heads,
@@ -197,11 +202,14 @@ impl Chain {
         options: ChainOptions,
     ) -> Result<Self, ChainError> {
         let path = store.path().to_path_buf();
-        let head = load_head(&store).map_err(|error| located(&path, error))?;
+        let at = |error| located(&path, error);
+        let head = load_head(&store).map_err(at)?;
+        let last_chunk = store.read().and_then(|reader| reader.last_chunk()).map_err(at)?;
         Ok(Self {
             spec,
             store,
             head: RwLock::new(head),
+            states: Arc::new(Shared::new(last_chunk)),
             writer: Mutex::default(),
             heads: Heads::default(),
             options,
@@ -316,6 +324,10 @@ impl ChainReader for Chain {
             None => Ok(None),
         })
     }
+
+    fn receipts_rlp(&self, hash: &B256) -> Result<Option<Bytes>, StorageError> {
+        Ok(self.stored_receipts(hash)?)
+    }
 }
 
 impl ChainWriter for Chain {
@@ -327,7 +339,8 @@ impl ChainWriter for Chain {
 /// Writes the genesis block into a new store, and its configuration into any: forks may have been
 /// scheduled since.
 fn begin(store: &Store, spec: &ChainSpec, fresh: bool) -> Result<(), StoreError> {
-    let json = serde_json::to_vec(spec.genesis())
+    let genesis = spec.genesis();
+    let json = serde_json::to_vec(genesis)
         .map_err(|error| redb::Error::Io(std::io::Error::other(error)))?;
     if !fresh && store.read()?.genesis_json()? == json {
         return Ok(());
@@ -344,6 +357,12 @@ fn begin(store: &Store, spec: &ChainSpec, fresh: bool) -> Result<(), StoreError>
             };
             let rlp = spec.genesis_header_rlp();
             tables.put_block((0, hash), rlp, body, header.difficulty)?;
+            tables.put_receipts((0, hash), &[alloy_rlp::EMPTY_LIST_CODE])?;
+            let root = state::genesis::write(&mut tables, &Arc::new(Shared::new(0)), genesis)?;
+            if root.hash != header.state_root {
+                return Err(StoreError::Inconsistent(Damage::State(hash)));
+            }
+            tables.put_state((0, hash), root.place.raw())?;
             tables.set_canonical(0, hash)?;
             tables.set_head(hash)?;
         }

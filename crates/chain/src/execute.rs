@@ -7,7 +7,7 @@
 //! | [`call`], [`estimate_gas`], [`create_access_list`] | what JSON-RPC asks of the EVM |
 //! | [`RecoveredBody`], [`recover_senders`] | the body of a block, decoded, and who signed its transactions |
 //! | [`verify_ommers`] | the rules for ommers, which need the blocks before |
-//! | [`genesis_state`] | the state of a genesis block in memory |
+//! | [`MemoryState`] | a state in memory, for tests |
 //!
 //! **The seam to the state.** Reading: any [`StateReader`], which is every `revm::DatabaseRef`:
 //! `basic_ref` and `storage_ref` answer for the state *behind the parent block*, `code_by_hash_ref`
@@ -35,8 +35,8 @@ mod verify;
 
 pub use body::{Body, RecoveredBody, Transaction, recover_senders, recover_senders_with};
 pub use build::{
-    BlockAttributes, Built, InOrder, MAX_BUILT_BODY, SkipReason, Skipped, TransactionSource,
-    build_block,
+    BlockAttributes, BlockTemplate, Built, InOrder, MAX_BUILT_BODY, SkipReason, Skipped,
+    TransactionSource, build_block,
 };
 pub use call::{
     CallError, CallOutcome, CallRequest, CallResult, DEFAULT_CALL_GAS_CAP, Fees, call,
@@ -45,7 +45,7 @@ pub use call::{
 pub use environment::{Environment, beneficiary_of, environment, spec_id};
 pub use error::{ExecutionError, StateError, SystemContract, TransactionError};
 pub use estimate::{EstimateError, estimate_gas};
-pub use memory::genesis_state;
+pub use memory::MemoryState;
 pub use ommers::{Ancestor, MAX_OMMER_DEPTH, MAX_OMMERS, OmmerError, verify_ommers};
 pub use verify::{Executed, execute_block};
 
@@ -55,6 +55,3 @@ pub use verify::{Executed, execute_block};
 pub trait StateReader: revm::DatabaseRef + core::fmt::Debug {}
 
 impl<T: revm::DatabaseRef + core::fmt::Debug> StateReader for T {}
-
-#[cfg(test)]
-mod tests;

@@ -52,4 +52,4 @@ pub use pool::{Mempool, MempoolConfig, MempoolEvent, Refusal};
 pub use producer::Producer;
 pub use spec::{ChainSpec, Consensus};
 pub use state::StateView;
-pub use store::{DATABASE_FILE_NAME, StoreError};
+pub use store::{DATABASE_FILE_NAME, Damage, StoreError};

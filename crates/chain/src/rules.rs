@@ -181,6 +181,14 @@ pub enum RuleError {
         /// Blocks behind the head.
         depth: u64,
     },
+    /// The state behind the block is another one than the header says.
+    #[error("the state root is {found}, the header says {expected}")]
+    StateRoot {
+        /// Behind the block, when it is executed.
+        found: B256,
+        /// In the header.
+        expected: B256,
+    },
     /// The difficulties of the chain add up to more than 256 bits.
     #[error("the total difficulty does not fit into 256 bits")]
     TotalDifficulty,

@@ -1,6 +1,11 @@
 //! [`build_block`]: the next block, from transactions that somebody hands out.
+//!
+//! Where its header comes from is open: [`BlockAttributes::template`] makes one from what its
+//! maker decides, and whoever has one already begins with a [`BlockTemplate`].
 
 use alloy_consensus::Header;
+use std::collections::{HashSet, VecDeque};
+
 use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
 use alloy_consensus::proofs::{calculate_transaction_root, calculate_withdrawals_root};
 use alloy_consensus::transaction::Recovered;
@@ -8,6 +13,7 @@ use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B64, B256, U256};
 use alloy_rlp::Encodable;
 use bytes::Bytes;
+use revm::primitives::hardfork::SpecId;
 
 use super::run::{Refused, Run};
 use super::{Executed, ExecutionError, StateReader, Transaction, TransactionError};
@@ -42,6 +48,58 @@ pub struct BlockAttributes {
     pub parent_beacon_block_root: B256,
 }
 
+/// A block before its transactions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockTemplate {
+    /// The header, with all that does not follow from the transactions: parent, number, time, gas
+    /// limit, base fee, difficulty, extra data, and the fields of the forks that are active (what
+    /// they hold is replaced, but for `excess_blob_gas` and `parent_beacon_block_root`).
+    pub header: Header,
+    /// Who is paid: `COINBASE`. Under clique the signer.
+    pub beneficiary: Address,
+    /// Withdrawals; must be empty before Shanghai.
+    pub withdrawals: Vec<Withdrawal>,
+}
+
+impl BlockAttributes {
+    /// The child of `parent` with these attributes, before its transactions.
+    #[must_use]
+    pub fn template(
+        self,
+        spec: &ChainSpec,
+        (parent, parent_hash): (&Header, B256),
+    ) -> BlockTemplate {
+        let (number, time) = (parent.number.saturating_add(1), self.timestamp);
+        let cancun = spec.is_cancun(number, time);
+        let excess = || {
+            spec.blob_params(number, time).next_block_excess_blob_gas_osaka(
+                parent.excess_blob_gas.unwrap_or(0),
+                parent.blob_gas_used.unwrap_or(0),
+                parent.base_fee_per_gas.unwrap_or(0),
+            )
+        };
+        let header = Header {
+            parent_hash,
+            beneficiary: self.header_beneficiary,
+            difficulty: self.difficulty,
+            number,
+            gas_limit: self.gas_limit,
+            timestamp: time,
+            extra_data: self.extra_data,
+            mix_hash: self.mix_hash,
+            nonce: self.nonce,
+            base_fee_per_gas: rules::next_base_fee(spec, parent),
+            withdrawals_root: spec.is_shanghai(number, time).then_some(B256::ZERO),
+            blob_gas_used: cancun.then_some(0),
+            excess_blob_gas: cancun.then(excess),
+            parent_beacon_block_root: cancun.then_some(self.parent_beacon_block_root),
+            requests_hash: spec.is_prague(number, time).then_some(B256::ZERO),
+            ..Header::default()
+        };
+        BlockTemplate { header, beneficiary: self.beneficiary, withdrawals: self.withdrawals }
+    }
+}
+
 /// Where the transactions of a new block come from, best first.
 pub trait TransactionSource {
     /// The next one. Those of one sender come in the order of their nonces.
@@ -56,15 +114,15 @@ pub trait TransactionSource {
 /// A [`TransactionSource`] of a list: in its order, without those of senders that were skipped.
 #[derive(Debug, Default)]
 pub struct InOrder {
-    transactions: std::collections::VecDeque<Recovered<Transaction>>,
-    skipped: std::collections::HashSet<Address>,
+    transactions: VecDeque<Recovered<Transaction>>,
+    skipped: HashSet<Address>,
 }
 
 impl InOrder {
     /// Hands out these.
     #[must_use]
     pub fn new(transactions: impl IntoIterator<Item = Recovered<Transaction>>) -> Self {
-        Self { transactions: transactions.into_iter().collect(), skipped: Default::default() }
+        Self { transactions: transactions.into_iter().collect(), skipped: HashSet::new() }
     }
 }
 
@@ -138,10 +196,12 @@ pub struct Built {
     pub skipped: Vec<Skipped>,
 }
 
-/// Makes the child of `parent` on the state behind it: takes transactions in the order in which
+/// Fills a block, on the state behind its parent: takes transactions in the order in which
 /// `source` hands them out, until there is no gas left for the smallest one, none is handed out
 /// any more, or `should_stop` says so (it is asked before each transaction). One that does not fit
 /// or is not valid is skipped, and so are all later ones of its sender.
+///
+/// Before Byzantium receipts hold a state root for each transaction; such blocks are not made.
 ///
 /// # Errors
 /// See [`ExecutionError`]; never because of a transaction that is bad.
@@ -149,13 +209,15 @@ pub fn build_block<S: StateReader>(
     spec: &ChainSpec,
     consensus: Consensus,
     state: S,
-    (parent, parent_hash): (&Header, B256),
-    attributes: &BlockAttributes,
+    template: BlockTemplate,
     source: &mut dyn TransactionSource,
     mut should_stop: impl FnMut() -> bool,
 ) -> Result<Built, ExecutionError> {
-    let mut header = draft(spec, (parent, parent_hash), attributes);
-    let mut run = Run::start(spec, consensus, state, &header, attributes.beneficiary)?;
+    let BlockTemplate { mut header, beneficiary, withdrawals } = template;
+    let mut run = Run::start(spec, consensus, state, &header, beneficiary)?;
+    if !run.id.is_enabled_in(SpecId::BYZANTIUM) {
+        return Err(ExecutionError::UnknownFork("Spurious Dragon or an earlier"));
+    }
     let (mut transactions, mut skipped) = (Vec::new(), Vec::new());
     let mut length = 0_usize;
     while run.gas_left() >= LEAST_GAS && !should_stop() {
@@ -174,9 +236,12 @@ pub fn build_block<S: StateReader>(
             Err(Skip::Failed(error)) => return Err(error),
         }
     }
-    let withdrawals = header.withdrawals_root.map(|_| attributes.withdrawals.as_slice());
+    let withdrawals = header.withdrawals_root.map(|_| withdrawals.as_slice());
     let executed = Executed::from(run.finish(header.number, &[], withdrawals)?);
+    header.state_root = B256::ZERO;
+    header.ommers_hash = EMPTY_OMMER_ROOT_HASH;
     header.transactions_root = calculate_transaction_root(&transactions);
+    header.withdrawals_root = withdrawals.map(calculate_withdrawals_root);
     header.receipts_root = executed.receipts_root;
     header.logs_bloom = executed.logs_bloom;
     header.gas_used = executed.gas_used;
@@ -208,44 +273,6 @@ fn take<S: StateReader>(
         Ok(()) => Ok(longer),
         Err(Refused::Transaction(error)) => Err(Skip::Reason(SkipReason::Transaction(error))),
         Err(Refused::Failed(error)) => Err(Skip::Failed(error)),
-    }
-}
-
-/// The header as far as it is known before the first transaction.
-fn draft(
-    spec: &ChainSpec,
-    (parent, parent_hash): (&Header, B256),
-    attributes: &BlockAttributes,
-) -> Header {
-    let (number, time) = (parent.number.saturating_add(1), attributes.timestamp);
-    let cancun = spec.is_cancun(number, time);
-    let excess = || {
-        spec.blob_params(number, time).next_block_excess_blob_gas_osaka(
-            parent.excess_blob_gas.unwrap_or(0),
-            parent.blob_gas_used.unwrap_or(0),
-            parent.base_fee_per_gas.unwrap_or(0),
-        )
-    };
-    Header {
-        parent_hash,
-        ommers_hash: EMPTY_OMMER_ROOT_HASH,
-        beneficiary: attributes.header_beneficiary,
-        difficulty: attributes.difficulty,
-        number,
-        gas_limit: attributes.gas_limit,
-        timestamp: time,
-        extra_data: attributes.extra_data.clone(),
-        mix_hash: attributes.mix_hash,
-        nonce: attributes.nonce,
-        base_fee_per_gas: rules::next_base_fee(spec, parent),
-        withdrawals_root: spec
-            .is_shanghai(number, time)
-            .then(|| calculate_withdrawals_root(&attributes.withdrawals)),
-        blob_gas_used: cancun.then_some(0),
-        excess_blob_gas: cancun.then(excess),
-        parent_beacon_block_root: cancun.then_some(attributes.parent_beacon_block_root),
-        requests_hash: spec.is_prague(number, time).then_some(B256::ZERO),
-        ..Header::default()
     }
 }
 

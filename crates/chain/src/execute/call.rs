@@ -15,6 +15,7 @@ use revm::database_interface::WrapDatabaseRef;
 use revm::precompile::{PrecompileSpecId, Precompiles};
 use revm::state::EvmState;
 
+use super::error::UsualWords;
 use super::{Environment, StateError, StateReader};
 
 /// Most gas of one call, unless the operator says otherwise (go-ethereum, `--rpc.gascap`).
@@ -92,7 +93,7 @@ pub struct CallOutcome {
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The call is none that a transaction could make.
-    #[error(transparent)]
+    #[error("{}", UsualWords(.0))]
     Invalid(#[from] InvalidTransaction),
     /// The EVM itself failed: a bug.
     #[error("the EVM failed")]
@@ -191,10 +192,10 @@ pub(super) fn transact<S: StateReader>(
     if request.is_free() {
         environment.block_env.basefee = 0;
     }
-    if request.max_fee_per_blob_gas.unwrap_or(0) == 0 {
-        if let Some(blob) = &mut environment.block_env.blob_excess_gas_and_price {
-            blob.blob_gasprice = 0;
-        }
+    if request.max_fee_per_blob_gas.is_none_or(|fee| fee == 0)
+        && let Some(blob) = &mut environment.block_env.blob_excess_gas_and_price
+    {
+        blob.blob_gasprice = 0;
     }
     let transaction = request.to_env(environment.cfg_env.chain_id, gas_cap);
     let mut evm = EthEvmBuilder::new(WrapDatabaseRef(state), environment).build();

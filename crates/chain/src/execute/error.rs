@@ -68,8 +68,76 @@ pub enum TransactionError {
     },
     /// It breaks a rule of the EVM: type, chain id, nonce, balance, fees, intrinsic gas, size of
     /// init code, blobs, authorizations, or a sender that is a contract.
-    #[error(transparent)]
+    #[error("{}", UsualWords(.0))]
     Invalid(#[from] InvalidTransaction),
+}
+
+/// A rule of the EVM that a transaction breaks, in the words that users of go-ethereum know and
+/// that wallets look for.
+pub(super) struct UsualWords<'a>(pub(super) &'a InvalidTransaction);
+
+impl core::fmt::Display for UsualWords<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        use InvalidTransaction as Invalid;
+        match self.0 {
+            Invalid::NonceTooLow { tx, state } => {
+                write!(f, "nonce too low: next nonce {state}, tx nonce {tx}")
+            }
+            Invalid::NonceTooHigh { tx, state } => {
+                write!(f, "nonce too high: next nonce {state}, tx nonce {tx}")
+            }
+            Invalid::NonceOverflowInTransaction => f.write_str("nonce has max value"),
+            Invalid::LackOfFundForMaxFee { fee, balance } => {
+                let want = fee;
+                write!(f, "insufficient funds for gas * price + value: have {balance} want {want}")
+            }
+            Invalid::OverflowPaymentInTransaction => {
+                f.write_str("insufficient funds for gas * price + value: the sum has over 256 bits")
+            }
+            Invalid::CallGasCostMoreThanGasLimit { initial_gas, gas_limit } => {
+                write!(f, "intrinsic gas too low: have {gas_limit}, want {initial_gas}")
+            }
+            Invalid::GasFloorMoreThanGasLimit { gas_floor, gas_limit } => {
+                let (have, want) = (gas_limit, gas_floor);
+                write!(f, "insufficient gas for floor data gas cost: have {have}, want {want}")
+            }
+            Invalid::CallerGasLimitMoreThanBlock => f.write_str("exceeds block gas limit"),
+            Invalid::TxGasLimitGreaterThanCap { gas_limit, cap } => {
+                write!(f, "transaction gas limit too high (cap: {cap}, tx: {gas_limit})")
+            }
+            Invalid::PriorityFeeGreaterThanMaxFee => {
+                f.write_str("max priority fee per gas higher than max fee per gas")
+            }
+            Invalid::GasPriceLessThanBasefee => {
+                f.write_str("max fee per gas less than block base fee")
+            }
+            Invalid::RejectCallerWithCode => f.write_str("sender not an eoa"),
+            Invalid::CreateInitCodeSizeLimit => f.write_str("max initcode size exceeded"),
+            Invalid::InvalidChainId => f.write_str("invalid chain id for signer"),
+            Invalid::Eip2930NotSupported
+            | Invalid::Eip1559NotSupported
+            | Invalid::Eip4844NotSupported
+            | Invalid::Eip7702NotSupported => f.write_str("transaction type not supported"),
+            Invalid::EmptyBlobs => f.write_str("blob transaction missing blob hashes"),
+            Invalid::BlobCreateTransaction => f.write_str("blob transaction of type create"),
+            Invalid::BlobVersionNotSupported => f.write_str("blob hash has an invalid version"),
+            Invalid::BlobGasPriceGreaterThanMax {
+                block_blob_gas_price,
+                tx_max_fee_per_blob_gas,
+            } => {
+                let (fee, most) = (block_blob_gas_price, tx_max_fee_per_blob_gas);
+                write!(
+                    f,
+                    "max fee per blob gas less than block blob gas fee: maxFeePerBlobGas: {most}, \
+                     blobGasFee: {fee}"
+                )
+            }
+            Invalid::EmptyAuthorizationList => {
+                f.write_str("EIP-7702 transaction with empty auth list")
+            }
+            other => write!(f, "{other}"),
+        }
+    }
 }
 
 /// Why a block could not be executed, or is not what its header says.

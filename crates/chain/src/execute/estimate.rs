@@ -71,12 +71,8 @@ pub fn estimate_gas<S: StateReader>(
         }
         attempt(environment, &state, request, gas)
     };
-    if is_transfer(&state, request)? && most >= TRANSFER_GAS {
-        if let Attempt::Done(outcome) = run(TRANSFER_GAS)? {
-            if outcome.result == CallResult::Success {
-                return Ok(TRANSFER_GAS);
-            }
-        }
+    if most >= TRANSFER_GAS && is_transfer(&state, request)? && run(TRANSFER_GAS)?.succeeded() {
+        return Ok(TRANSFER_GAS);
     }
     let outcome = match run(most)? {
         Attempt::Done(outcome) => outcome,

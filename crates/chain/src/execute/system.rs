@@ -79,7 +79,7 @@ impl<S: StateReader> Run<'_, S> {
         let mut deposits = Vec::new();
         eip6110::accumulate_deposits_from_receipts(
             contract,
-            self.receipts.iter().map(ReceiptEnvelope::as_receipt).flatten(),
+            self.receipts.iter().filter_map(ReceiptEnvelope::as_receipt),
             &mut deposits,
         )
         .map_err(|_| ExecutionError::DepositLog)?;

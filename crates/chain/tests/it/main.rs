@@ -6,6 +6,7 @@ mod chains;
 mod clique;
 mod common;
 mod damage;
+mod execution;
 mod files;
 mod heads;
 mod kill;

@@ -1,0 +1,365 @@
+//! Roots, reads and proofs against alloy's root of the whole state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use alloy_genesis::{Genesis, GenesisAccount};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_trie::proof::verify_proof;
+use alloy_trie::root::{state_root_ref_unhashed, storage_root_unhashed};
+use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, KECCAK_EMPTY, Nibbles};
+use proptest::prelude::*;
+
+use super::apply::{AccountChange, Info, NewState};
+use super::cache::Shared;
+use super::node::{Link, Place, Root, StoredNode};
+use super::reader::BlockState;
+use super::trie::{self, NodeSink, NodeSource, Trie, Value};
+use super::{Account, genesis};
+use crate::store::{Damage, Store, StoreError, Tables};
+
+/// Nodes in memory.
+#[derive(Default)]
+struct Memory(Vec<Arc<StoredNode>>);
+
+impl NodeSink for Memory {
+    fn put(&mut self, node: StoredNode) -> Place {
+        let mut bytes = Vec::new();
+        node.encode(&mut bytes);
+        assert_eq!(StoredNode::decode(&bytes).as_ref(), Some(&node), "as on disk");
+        self.0.push(Arc::new(node));
+        Place::from_raw(self.0.len() as u64)
+    }
+}
+
+impl NodeSource for Memory {
+    fn node(&self, link: &Link) -> Result<Arc<StoredNode>, StoreError> {
+        let node = &self.0[link.place.raw() as usize - 1];
+        let mut rlp = Vec::new();
+        node.rlp(&mut rlp);
+        assert!(link.fits(&rlp), "another node");
+        Ok(Arc::clone(node))
+    }
+}
+
+/// Keys that have much in common, so that there are extensions, and nodes within nodes.
+fn close_key() -> impl Strategy<Value = B256> {
+    let tail = prop_oneof![(0_u16..4), (0_u16..0x40), any::<u16>()];
+    (0_u8..3, 0_u8..3, tail).prop_map(|(first, middle, tail)| {
+        let mut key = B256::ZERO;
+        key[0] = first << 4;
+        key[15] = middle;
+        key[30..].copy_from_slice(&tail.to_be_bytes());
+        key
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_trie_has_the_root_of_all_its_values(
+        steps in prop::collection::vec(
+            prop::collection::vec(
+                (close_key(), prop::option::of(prop::collection::vec(any::<u8>(), 1..40))),
+                1..12,
+            ),
+            1..12,
+        ),
+    ) {
+        let (mut memory, mut root) = (Memory::default(), Root::EMPTY);
+        let mut model: BTreeMap<B256, Vec<u8>> = BTreeMap::new();
+        for step in steps {
+            let mut trie = Trie::open(root);
+            for (key, value) in step {
+                match value {
+                    Some(rlp) => {
+                        let value = Value { rlp: rlp.clone().into(), below: Place::NONE };
+                        trie.insert(&memory, &key, value).expect("insert");
+                        model.insert(key, rlp);
+                    }
+                    None => {
+                        trie.remove(&memory, &key).expect("remove");
+                        model.remove(&key);
+                    }
+                }
+            }
+            let next = trie.commit(&mut memory);
+            let mut builder = HashBuilder::default();
+            for (key, value) in &model {
+                builder.add_leaf(Nibbles::unpack(key), value);
+            }
+            prop_assert_eq!(next.hash, builder.root());
+            root = next;
+            for (key, value) in &model {
+                let found = trie::get(&memory, root, key, |_, _| {}).expect("get").expect("there");
+                prop_assert_eq!(&*found.rlp, value.as_slice());
+            }
+        }
+    }
+}
+
+/// A store with one state, and what must be in it.
+struct World {
+    _dir: tempfile::TempDir,
+    store: Store,
+    shared: Arc<Shared>,
+    root: Root,
+    model: BTreeMap<Address, GenesisAccount>,
+}
+
+/// What happens to one account in a step.
+#[derive(Debug, Clone)]
+enum Step {
+    Set { info: (u8, u64), slots: Vec<(u8, u8)> },
+    Code(u8),
+    Destroy,
+    Anew { slots: Vec<(u8, u8)> },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let slots = || prop::collection::vec((0_u8..12, 0_u8..4), 0..8);
+    prop_oneof![
+        4 => ((0_u8..3, 0_u64..4), slots()).prop_map(|(info, slots)| Step::Set { info, slots }),
+        1 => any::<u8>().prop_map(Step::Code),
+        1 => Just(Step::Destroy),
+        1 => slots().prop_map(|slots| Step::Anew { slots }),
+    ]
+}
+
+fn account() -> impl Strategy<Value = GenesisAccount> {
+    let slots = prop::collection::btree_map(0_u8..12, 0_u8..4, 0..8);
+    (0_u8..3, 0_u64..4, slots, prop::option::of(prop::collection::vec(any::<u8>(), 0..60)))
+        .prop_map(|(nonce, balance, slots, code)| {
+            let word = |n: u8| B256::from(U256::from(n));
+            let storage = slots.into_iter().map(|(k, v)| (word(k), word(v))).collect();
+            GenesisAccount::default()
+                .with_nonce(Some(nonce.into()))
+                .with_balance(U256::from(balance))
+                .with_code(code.map(Bytes::from))
+                .with_storage(Some(storage))
+        })
+}
+
+impl World {
+    fn new(alloc: BTreeMap<Address, GenesisAccount>) -> Self {
+        let dir = tempfile::tempdir().expect("directory");
+        let store = Store::open(dir.path(), true, false).expect("store");
+        let shared = Arc::new(Shared::new(0));
+        let transaction = store.write().expect("transaction");
+        let genesis = Genesis { alloc: alloc.clone(), ..Genesis::default() };
+        let root = {
+            let mut tables = Tables::open(&transaction).expect("tables");
+            genesis::write(&mut tables, &shared, &genesis).expect("genesis")
+        };
+        transaction.commit().expect("commit");
+        assert_eq!(root.hash, state_root_ref_unhashed(&alloc));
+        Self { _dir: dir, store, shared, root, model: alloc }
+    }
+
+    /// The state as it is on disk.
+    fn view(&self) -> super::StateView {
+        let tables = self.store.read().expect("read").state_tables().expect("tables");
+        BlockState::new(tables, Arc::clone(&self.shared), self.root, (0, B256::ZERO))
+    }
+
+    fn store(&mut self, make: impl FnOnce(&BlockState<&Tables<'_>>) -> NewState) {
+        let transaction = self.store.write().expect("transaction");
+        {
+            let mut tables = Tables::open(&transaction).expect("tables");
+            let shared = Arc::clone(&self.shared);
+            let new = make(&BlockState::new(&tables, shared, self.root, (0, B256::ZERO)));
+            tables.put_chunks(&new.chunks).expect("chunks");
+            for account in self.model.values() {
+                if let Some(code) = &account.code {
+                    tables.put_code(keccak256(code), code).expect("code");
+                }
+            }
+            self.root = new.root;
+        }
+        transaction.commit().expect("commit");
+    }
+
+    /// Nothing is in memory any more, as after a restart.
+    fn forget(&mut self) {
+        let last = self.store.read().expect("read").last_chunk().expect("last");
+        self.shared = Arc::new(Shared::new(last));
+    }
+
+    fn check(&self) {
+        assert_eq!(self.root.hash, state_root_ref_unhashed(&self.model));
+        let view = self.view();
+        for (address, expected) in &self.model {
+            let found = view.account(*address).expect("read").expect("there");
+            let storage: Vec<(B256, U256)> =
+                expected.storage.iter().flatten().map(|(k, v)| (*k, (*v).into())).collect();
+            let code = expected.code.clone().unwrap_or_default();
+            let storage_root = storage_root_unhashed(
+                storage.iter().copied().filter(|(_, value)| !value.is_zero()),
+            );
+            let account = Account::new(
+                expected.nonce.unwrap_or_default(),
+                expected.balance,
+                storage_root,
+                keccak256(&code),
+            );
+            assert_eq!(found, account);
+            assert_eq!(view.code(found.code_hash).expect("code"), code);
+            for (slot, value) in storage {
+                assert_eq!(view.storage(*address, slot.into()).expect("slot"), value);
+            }
+            assert_eq!(view.storage(*address, U256::MAX).expect("slot"), U256::ZERO);
+        }
+        let nobody = Address::repeat_byte(0xee);
+        assert_eq!(view.account(nobody).expect("read"), None);
+        assert_eq!(view.storage(nobody, U256::ZERO).expect("read"), U256::ZERO);
+    }
+}
+
+fn change(model: &mut BTreeMap<Address, GenesisAccount>, n: u8, step: Step) -> AccountChange {
+    let address = Address::with_last_byte(n);
+    let word = |n: u8| B256::from(U256::from(n));
+    let wiped = matches!(step, Step::Destroy | Step::Anew { .. });
+    let mut written = Vec::new();
+    if wiped {
+        model.remove(&address);
+    }
+    if !matches!(step, Step::Destroy) {
+        let account = model.entry(address).or_default();
+        let storage = account.storage.get_or_insert_default();
+        match step {
+            Step::Set { info: (nonce, balance), slots } => {
+                account.nonce = Some(nonce.into());
+                account.balance = U256::from(balance);
+                written = slots;
+            }
+            Step::Code(n) => account.code = Some(vec![n; usize::from(n % 40)].into()),
+            Step::Anew { slots } => written = slots,
+            Step::Destroy => {}
+        }
+        // In a block each slot has one last value.
+        let last: BTreeMap<u8, u8> = written.iter().copied().collect();
+        written = last.into_iter().collect();
+        storage.extend(written.iter().map(|(k, v)| (word(*k), word(*v))));
+    }
+    let info = model.get(&address).map(|account| Info {
+        nonce: account.nonce.unwrap_or_default(),
+        balance: account.balance,
+        code_hash: account.code.as_ref().map_or(KECCAK_EMPTY, keccak256),
+    });
+    let slots = written.into_iter().map(|(k, v)| (U256::from(k), U256::from(v))).collect();
+    AccountChange { address, wiped, info, slots }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// The main property: after random changes of random accounts, root and reads are those of
+    /// the whole state, from memory and from disk alone.
+    #[test]
+    fn any_changes_give_the_root_of_the_whole_state(
+        alloc in prop::collection::btree_map(0_u8..40, account(), 0..40),
+        blocks in prop::collection::vec(
+            (prop::collection::btree_map(0_u8..60, step(), 0..12), any::<bool>()),
+            1..8,
+        ),
+    ) {
+        let at = |(n, account)| (Address::with_last_byte(n), account);
+        let mut world = World::new(alloc.into_iter().map(at).collect());
+        world.check();
+        for (steps, forget) in blocks {
+            let before = (world.root, world.model.clone());
+            let mut model = world.model.clone();
+            let changes = steps.into_iter().map(|(n, step)| change(&mut model, n, step)).collect();
+            world.model = model;
+            if forget {
+                world.forget();
+            }
+            world.store(|state| state.apply(changes).expect("apply"));
+            world.check();
+            // The state before is still there.
+            let after = (world.root, core::mem::replace(&mut world.model, before.1));
+            world.root = before.0;
+            world.check();
+            (world.root, world.model) = after;
+        }
+    }
+
+    /// A node that was altered is not taken for another one.
+    #[test]
+    fn an_altered_chunk_is_noticed(
+        alloc in prop::collection::btree_map(0_u8..40, account(), 20..40),
+        place in any::<prop::sample::Index>(),
+        bit in 0_u8..8,
+    ) {
+        let at = |(n, account)| (Address::with_last_byte(n), account);
+        let mut world = World::new(alloc.into_iter().map(at).collect());
+        let last = world.store.read().expect("read").last_chunk().expect("last");
+        prop_assert!(last > 0);
+        let transaction = world.store.write().expect("transaction");
+        {
+            use crate::store::StateTables;
+            let mut tables = Tables::open(&transaction).expect("tables");
+            let chunk = (&tables).chunk(1, <[u8]>::to_vec).expect("read");
+            let mut chunk = chunk.expect("chunk");
+            let at = place.index(chunk.len());
+            chunk[at] ^= 1 << bit;
+            tables.put_chunks(&[(1, chunk)]).expect("write");
+        }
+        transaction.commit().expect("commit");
+        world.forget();
+        let view = world.view();
+        for (address, expected) in &world.model {
+            match view.account(*address) {
+                Ok(found) => prop_assert_eq!(found.map(|a| a.balance), Some(expected.balance)),
+                Err(StoreError::Inconsistent(Damage::StateNode(_))) => continue,
+                Err(other) => panic!("{other}"),
+            }
+            for (slot, value) in expected.storage.iter().flatten() {
+                match view.storage(*address, (*slot).into()) {
+                    Ok(found) => prop_assert_eq!(found, U256::from_be_bytes(value.0)),
+                    Err(StoreError::Inconsistent(Damage::StateNode(_))) => {}
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn random_bytes_are_no_node_or_come_back(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        if let Some(node) = StoredNode::decode(&bytes) {
+            let mut again = Vec::new();
+            node.encode(&mut again);
+            prop_assert_eq!(StoredNode::decode(&again), Some(node));
+        }
+    }
+
+    /// EIP-1186 proofs hold against the roots, for what is there and for what is not.
+    #[test]
+    fn proofs_hold(alloc in prop::collection::btree_map(0_u8..40, account(), 1..40)) {
+        let at = |(n, account)| (Address::with_last_byte(n), account);
+        let world = World::new(alloc.into_iter().map(at).collect());
+        let view = world.view();
+        for n in 0..50 {
+            let address = Address::with_last_byte(n);
+            let slots: Vec<U256> = (0..13).map(U256::from).collect();
+            let proof = view.proof(address, &slots).expect("proof");
+            let account = view.account(address).expect("read");
+            prop_assert_eq!(proof.account, account.unwrap_or_default());
+            let key = Nibbles::unpack(keccak256(address));
+            let value = account.map(alloy_rlp::encode);
+            verify_proof(view.root(), key, value, &proof.account_proof).expect("account");
+            prop_assert_eq!(proof.storage.len(), slots.len());
+            for (slot, proved) in slots.iter().zip(&proof.storage) {
+                let value = view.storage(address, *slot).expect("read");
+                prop_assert_eq!((proved.slot, proved.value), (*slot, value));
+                let key = Nibbles::unpack(keccak256(B256::from(*slot)));
+                let value = (!value.is_zero()).then(|| alloy_rlp::encode(value));
+                if proof.account.storage_root == EMPTY_ROOT_HASH {
+                    prop_assert!(proved.proof.is_empty());
+                } else {
+                    let root = proof.account.storage_root;
+                    verify_proof(root, key, value, &proved.proof).expect("slot");
+                }
+            }
+        }
+    }
+}
