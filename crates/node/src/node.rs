@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use chainmesh_chain::clique::CliqueHandle;
-use chainmesh_chain::producer::EmptyBlocks;
 use chainmesh_chain::execute::DEFAULT_CALL_GAS_CAP;
+use chainmesh_chain::producer::EmptyBlocks;
 use chainmesh_chain::{Chain, Consensus, DataDirLock, Producer};
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
@@ -132,6 +132,8 @@ pub struct Node {
     pub reloader: Option<Arc<Reloader>>,
     /// Where SDKs connect.
     pub sdk: Option<SdkPorts>,
+    /// Where JSON-RPC is served beside the Unix socket.
+    pub rpc: HttpServer,
     /// Votes and signers, in a clique network.
     pub clique: Option<CliqueHandle>,
     validator: Option<Validator>,
@@ -176,8 +178,13 @@ impl Node {
         let enode = net.enode().unwrap_or_else(fallback);
         let reloader = consortium.map(|consortium| Reloader::new(consortium, net.clone()));
         // The pool comes in here.
-        let services =
-            NodeServices { chain: chain.clone(), pool: None, net: net.clone(), clique: clique.clone(), signer: producer.as_ref().map(Producer::signer) };
+        let services = NodeServices {
+            chain: chain.clone(),
+            pool: None,
+            net: net.clone(),
+            clique: clique.clone(),
+            signer: producer.as_ref().map(Producer::signer),
+        };
         let context = RpcContext::new(services, &key, &enode, network_id);
         let context = RpcContext {
             reloader: reloader.clone(),
@@ -212,7 +219,20 @@ impl Node {
             }
             _ => None,
         };
-        Ok(Self { chain, net, enode, reloader, sdk, rpc, clique, validator, ipc, watch, height, lock })
+        Ok(Self {
+            chain,
+            net,
+            enode,
+            reloader,
+            sdk,
+            rpc,
+            clique,
+            validator,
+            ipc,
+            watch,
+            height,
+            lock,
+        })
     }
 
     /// Whether it seals blocks.
@@ -249,7 +269,7 @@ async fn serve(
     options: &HttpOptions,
     context: RpcContext,
 ) -> Result<(IpcServer, HttpServer), NodeError> {
-    let module = rpc::module(context);
+    let module = rpc::module(context).into();
     let http = HttpServer::open(options, |apis| rpc::select(&module, apis)).await?;
     let ipc = IpcServer::start(data_dir, rpc::select(&module, &Apis::all()))?;
     Ok((ipc, http))

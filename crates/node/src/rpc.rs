@@ -151,19 +151,22 @@ pub fn module(context: RpcContext) -> RpcModule<RpcContext> {
 
 /// Those methods of a module that are in some groups, and `rpc_modules`, which names the groups.
 #[must_use]
-pub fn select(module: &RpcModule<RpcContext>, apis: &Apis) -> Methods {
-    let mut selected = module.clone();
-    let names: Vec<&'static str> = selected.method_names().collect();
-    for name in names {
-        if !apis.serve(name) {
-            selected.remove_method(name);
+pub fn select(module: &Methods, apis: &Apis) -> Methods {
+    let mut selected = RpcModule::new(());
+    let add = |selected: &mut RpcModule<()>| -> Result<(), RegisterMethodError> {
+        for name in module.method_names().filter(|name| apis.serve(name)) {
+            if let Some(method) = module.method(name) {
+                selected.verify_and_insert(name, method.clone())?;
+            }
         }
-    }
-    let rpc = [("rpc", "1.0")].into_iter();
-    let versions: BTreeMap<&'static str, &'static str> =
-        apis.iter().map(|api| (Api::name(api), "1.0")).chain(rpc).collect();
-    if let Err(why) = selected.register_method("rpc_modules", move |_, _, _| json!(versions)) {
-        error!("an RPC method is missing: {why}");
+        let rpc = [("rpc", "1.0")].into_iter();
+        let versions: BTreeMap<&'static str, &'static str> =
+            apis.iter().map(|api| (Api::name(api), "1.0")).chain(rpc).collect();
+        selected.register_method("rpc_modules", move |_, _, _| json!(versions))?;
+        Ok(())
+    };
+    if let Err(why) = add(&mut selected) {
+        error!("RPC methods are missing: {why}");
     }
     selected.into()
 }

@@ -56,8 +56,7 @@ pub struct Origins {
 impl Origins {
     /// These; `*` is for any. By default there are none.
     pub fn new<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> Self {
-        let clean =
-            |name: S| name.as_ref().trim().trim_end_matches('/').to_ascii_lowercase();
+        let clean = |name: S| name.as_ref().trim().trim_end_matches('/').to_ascii_lowercase();
         let names: BTreeSet<_> = names.into_iter().map(clean).collect();
         Self { any: names.contains("*"), names }
     }

@@ -53,9 +53,7 @@ impl Answering {
             }
             Method::POST => self.post(request).await,
             // For those who look whether somebody is there, as in go-ethereum.
-            Method::GET if request.uri().query().is_none() => {
-                plain(StatusCode::OK, "")
-            }
+            Method::GET if request.uri().query().is_none() => plain(StatusCode::OK, ""),
             _ => plain(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
         };
         let headers = reply.headers_mut();

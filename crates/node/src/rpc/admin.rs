@@ -11,10 +11,10 @@ use jsonrpsee_core::server::RpcModule;
 use jsonrpsee_types::{ErrorObjectOwned, Params};
 use serde_json::{Value, json};
 
-use super::peers::{ConnectedPeer, WantedPeer};
 use super::RpcContext;
 use super::error::{RpcResult, internal, refused};
 use super::params::Args;
+use super::peers::{ConnectedPeer, WantedPeer};
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
     module.register_method("admin_nodeInfo", |_, context, _| node_info(context))?;
@@ -28,9 +28,8 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
         });
         Ok::<_, ErrorObjectOwned>(connected.collect::<Vec<_>>())
     })?;
-    module.register_method("admin_datadir", |_, context, _| {
-        context.data_dir.display().to_string()
-    })?;
+    module
+        .register_method("admin_datadir", |_, context, _| context.data_dir.display().to_string())?;
     module.register_async_method("admin_addPeer", |params, context, _| async move {
         add(&params, &context, NodeKind::Static).await
     })?;

@@ -108,10 +108,14 @@ impl<'de> Deserialize<'de> for BlockId {
                     (Some(_), Some(_)) => Err(D::Error::custom(
                         "cannot specify both BlockHash and BlockNumber, choose one or the other",
                     )),
-                    (None, None) => Err(D::Error::custom("invalid arguments; neither block nor hash specified")),
+                    (None, None) => {
+                        Err(D::Error::custom("invalid arguments; neither block nor hash specified"))
+                    }
                 }
             }
-            Err(_) => Err(D::Error::custom("a block is a string, or an object with blockHash or blockNumber")),
+            Err(_) => Err(D::Error::custom(
+                "a block is a string, or an object with blockHash or blockNumber",
+            )),
         }
     }
 }
@@ -181,10 +185,7 @@ pub(crate) fn block(chain: &Chain, hash: B256) -> RpcResult<Option<Block>> {
 }
 
 /// Header and body of a block as they are stored.
-pub(crate) fn parts(
-    chain: &Chain,
-    hash: B256,
-) -> RpcResult<Option<(bytes::Bytes, bytes::Bytes)>> {
+pub(crate) fn parts(chain: &Chain, hash: B256) -> RpcResult<Option<(bytes::Bytes, bytes::Bytes)>> {
     let Some(header) = chain.header_rlp(&hash).map_err(internal)? else { return Ok(None) };
     Ok(chain.body_rlp(&hash).map_err(internal)?.map(|body| (header, body)))
 }

@@ -14,7 +14,7 @@ use jsonrpsee_core::server::RpcModule;
 use jsonrpsee_types::ErrorObjectOwned;
 use revm::context_interface::result::InvalidTransaction;
 use revm::database::CacheDB;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::blocks::{self, BlockId};
 use super::error::{REVERTED_CODE, RpcResult, internal, refused, timed_out, with_data};

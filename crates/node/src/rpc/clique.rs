@@ -20,9 +20,7 @@ use super::params::{Args, Hex};
 use super::reading::read;
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
-    read(module, "clique_getSnapshot", 1, |context, args| {
-        Ok(shown(&*by_tag(context, args)?))
-    })?;
+    read(module, "clique_getSnapshot", 1, |context, args| Ok(shown(&*by_tag(context, args)?)))?;
     read(module, "clique_getSnapshotAtHash", 1, |context, args| {
         let Hex(hash) = args.required()?;
         Ok(shown(&*snapshot(context, hash)?))

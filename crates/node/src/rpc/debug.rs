@@ -35,14 +35,10 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
 }
 
 /// Hash, header and body of the block that is meant.
-fn parts(
-    context: &RpcContext,
-    args: &mut Args,
-) -> RpcResult<(B256, bytes::Bytes, bytes::Bytes)> {
+fn parts(context: &RpcContext, args: &mut Args) -> RpcResult<(B256, bytes::Bytes, bytes::Bytes)> {
     let id: BlockId = args.required()?;
     let chain = context.chain()?;
     let (hash, _) = blocks::header(chain, id)?;
-    let (header, body) =
-        blocks::parts(chain, hash)?.ok_or_else(|| refused("block not found"))?;
+    let (header, body) = blocks::parts(chain, hash)?.ok_or_else(|| refused("block not found"))?;
     Ok((hash, header, body))
 }

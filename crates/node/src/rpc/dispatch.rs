@@ -162,7 +162,8 @@ impl Dispatcher {
                     return Answer::text(unsupported(&id));
                 };
                 let Some(subscription_permit) = subscriptions.acquire() else {
-                    let why = format!("a connection has at most {} subscriptions", subscriptions.max());
+                    let why =
+                        format!("a connection has at most {} subscriptions", subscriptions.max());
                     return Answer::text(error(&id, LIMIT_EXCEEDED_CODE, &why));
                 };
                 let (sink, mut notifications) = mpsc::channel(NOTIFICATIONS);

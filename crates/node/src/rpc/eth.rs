@@ -181,11 +181,7 @@ fn uncle(block: Option<Block>, args: &mut Args) -> RpcResult<Value> {
     found.map_or(Ok(Value::Null), |found| shapes::ommer(&found))
 }
 
-fn transaction_at(
-    context: &RpcContext,
-    block: Option<Block>,
-    args: &mut Args,
-) -> RpcResult<Value> {
+fn transaction_at(context: &RpcContext, block: Option<Block>, args: &mut Args) -> RpcResult<Value> {
     let index = index(args)?;
     let Some(block) = block else { return Ok(Value::Null) };
     let spec = context.chain()?.spec();
@@ -219,9 +215,8 @@ fn transaction(context: &RpcContext, hash: B256) -> RpcResult<Value> {
         return shapes::place(context.chain()?.spec(), &block, index, found);
     }
     let waiting = context.pool.as_ref().and_then(|pool| pool.get(&hash));
-    let shown = waiting.and_then(|waiting| {
-        Some(shapes::transaction(&waiting.decode()?, waiting.sender(), None))
-    });
+    let shown = waiting
+        .and_then(|waiting| Some(shapes::transaction(&waiting.decode()?, waiting.sender(), None)));
     Ok(shown.unwrap_or(Value::Null))
 }
 

@@ -1,7 +1,7 @@
 //! `eth_gasPrice`, `eth_maxPriorityFeePerGas`, `eth_feeHistory`: what others have paid, worked out
 //! as go-ethereum does it (v1.13, `eth/gasprice`).
 
-use alloy_consensus::{Transaction as _, TxReceipt as _};
+use alloy_consensus::Transaction as _;
 use alloy_primitives::B256;
 use chainmesh_chain::{Chain, rules};
 use chainmesh_proto::eth::chain::ChainReader as _;

@@ -141,7 +141,11 @@ impl Filter {
 }
 
 /// Whether a filter has named this block by its numbers.
-fn in_range(range: LogRange, context: &RpcContext, hash: alloy_primitives::B256) -> RpcResult<bool> {
+fn in_range(
+    range: LogRange,
+    context: &RpcContext,
+    hash: alloy_primitives::B256,
+) -> RpcResult<bool> {
     let (from, to) = match range {
         LogRange::Block(block) => return Ok(block == hash),
         LogRange::Numbers(from, to) => (from, to),

@@ -21,9 +21,7 @@ pub(super) fn text(reason: &HaltReason) -> String {
         HaltReason::CreateCollision => "contract address collision".into(),
         HaltReason::NonceOverflow => "nonce uint64 overflow".into(),
         HaltReason::CreateContractSizeLimit => "max code size exceeded".into(),
-        HaltReason::CreateContractStartingWithEF => {
-            "invalid code: must not begin with 0xef".into()
-        }
+        HaltReason::CreateContractStartingWithEF => "invalid code: must not begin with 0xef".into(),
         HaltReason::CreateInitCodeSizeLimit => "max initcode size exceeded".into(),
         HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => {
             "write protection".into()
@@ -45,7 +43,10 @@ pub(super) fn revert_reason(output: &Bytes) -> Option<String> {
         }
         PANIC_SELECTOR => {
             let code = U256::from_be_slice(rest.get(..32)?);
-            Some(panic_text(code).map_or_else(|| format!("unknown panic code: {code:#x}"), Into::into))
+            Some(
+                panic_text(code)
+                    .map_or_else(|| format!("unknown panic code: {code:#x}"), Into::into),
+            )
         }
         _ => None,
     }

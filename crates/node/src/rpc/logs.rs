@@ -1,13 +1,12 @@
 //! `eth_getLogs`: which logs are wanted, and where they are.
 
-use alloy_consensus::TxReceipt as _;
 use alloy_primitives::{Address, B256, Bloom, BloomInput, Log};
 use chainmesh_chain::Chain;
 use chainmesh_proto::eth::chain::ChainReader as _;
 use jsonrpsee_core::RegisterMethodError;
 use jsonrpsee_core::server::RpcModule;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::RpcContext;
 use super::blocks::{self, BlockTag};

@@ -39,7 +39,8 @@ impl Args {
     /// The next one, which must be there.
     pub(crate) fn required<T: DeserializeOwned>(&mut self) -> RpcResult<T> {
         let place = self.next;
-        let missing = || invalid_params(format_args!("missing value for required argument {place}"));
+        let missing =
+            || invalid_params(format_args!("missing value for required argument {place}"));
         self.value()?.ok_or_else(missing)
     }
 

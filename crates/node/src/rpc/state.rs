@@ -102,9 +102,7 @@ fn proof(context: &RpcContext, args: &mut Args) -> RpcResult<Value> {
         keys.iter().map(|key| slot(key)).collect::<Result<_, _>>().map_err(invalid_params)?;
     let slots: Vec<U256> = keys.iter().map(|key| key.slot).collect();
     let proof = state(context, id)?.proof(address, &slots).map_err(internal)?;
-    let of = |(slot, key): (&chainmesh_chain::state::StorageProof, &Slot)| {
-        json!({"key": key.shown, "value": quantity_u256(slot.value), "proof": slot.proof})
-    };
+    let of = |(slot, key): (&chainmesh_chain::state::StorageProof, &Slot)| json!({"key": key.shown, "value": quantity_u256(slot.value), "proof": slot.proof});
     Ok(json!({
         "address": address,
         "accountProof": proof.account_proof,

@@ -81,7 +81,9 @@ async fn serve(wanted: Wanted, pending: PendingSubscriptionSink, context: Arc<Rp
     let served = match (wanted, follower) {
         (Wanted::Pending(full), _) => tell_pending(&sink, &context, transactions, next, full).await,
         (Wanted::Syncing, _) => tell_syncing(&sink, &context).await,
-        (Wanted::Heads, Some(follower)) => tell_blocks(&sink, &context, heads, follower, None).await,
+        (Wanted::Heads, Some(follower)) => {
+            tell_blocks(&sink, &context, heads, follower, None).await
+        }
         (Wanted::Logs(filter), Some(follower)) => {
             let filter = Some(Arc::from(filter));
             tell_blocks(&sink, &context, heads, follower, filter).await

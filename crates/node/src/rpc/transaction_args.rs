@@ -20,7 +20,6 @@ pub(super) struct TransactionArgs {
     max_priority_fee_per_gas: Option<Hex<u128>>,
     max_fee_per_blob_gas: Option<Hex<u128>>,
     value: Option<Hex<U256>>,
-    nonce: Option<Hex<u64>>,
     data: Option<Hex<Bytes>>,
     input: Option<Hex<Bytes>>,
     access_list: Option<Vec<Access>>,
@@ -84,7 +83,6 @@ impl TransactionArgs {
             value: self.value.unwrap_or_default().0,
             // `input` goes before `data`, its old name.
             data: self.input.or(self.data).unwrap_or_default().0,
-            nonce: self.nonce.map(|Hex(nonce)| nonce),
             access_list: AccessList(list.collect()),
             authorizations: self.authorization_list.unwrap_or_default(),
             blob_hashes: hashes.map(|Hex(hash)| hash).collect(),

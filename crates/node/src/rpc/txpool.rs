@@ -34,10 +34,13 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
         let Hex::<Bytes>(raw) = args.required()?;
         Ok(json!(send(context, &raw)?))
     })?;
-    module.register_async_method("eth_sendRawTransactionSync", |params, context, _| async move {
-        let mut args = Args::new(&params, 2)?;
-        send_and_wait(&context, &mut args).await
-    })?;
+    module.register_async_method(
+        "eth_sendRawTransactionSync",
+        |params, context, _| async move {
+            let mut args = Args::new(&params, 2)?;
+            send_and_wait(&context, &mut args).await
+        },
+    )?;
     read(module, "eth_pendingTransactions", 0, |context, _| {
         let content = pool(context)?.content();
         let pending = content.values().flat_map(|account| &account.pending);
