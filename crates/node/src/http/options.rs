@@ -105,6 +105,12 @@ impl Apis {
         Self(Api::ALL.into())
     }
 
+    /// These groups.
+    #[must_use]
+    pub fn of(apis: &[Api]) -> Self {
+        Self(apis.iter().copied().collect())
+    }
+
     /// The groups with these names.
     ///
     /// # Errors
