@@ -47,6 +47,7 @@ use crate::consortium::Reloader;
 use crate::http::{Api, Apis};
 use error::{RpcResult, refused};
 use params::{Args, Hex};
+use reading::plain;
 
 pub use logs::{MAX_LOG_BLOCKS, MAX_LOGS};
 
@@ -185,12 +186,10 @@ fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodErro
     admin::register(module)?;
     mesh::register(module)?;
     amop::register(module)?;
-    module.register_method("net_version", |_, context, _| context.network_id.to_string())?;
-    module.register_method("net_listening", |_, context, _| context.net.listening().is_some())?;
-    module.register_method("net_peerCount", |_, context, _| {
-        quantity(context.net.peer_count() as u64)
-    })?;
-    module.register_method("web3_clientVersion", |_, _, _| crate::node::client_name())?;
+    plain(module, "net_version", |context| Ok(json!(context.network_id.to_string())))?;
+    plain(module, "net_listening", |context| Ok(json!(context.net.listening().is_some())))?;
+    plain(module, "net_peerCount", |context| Ok(json!(quantity(context.net.peer_count() as u64))))?;
+    plain(module, "web3_clientVersion", |_| Ok(json!(crate::node::client_name())))?;
     module.register_method("web3_sha3", |params, _, _| {
         let Hex::<Bytes>(bytes) = Args::new(&params, 1)?.required()?;
         RpcResult::Ok(keccak256(bytes))

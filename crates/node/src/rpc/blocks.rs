@@ -135,6 +135,14 @@ pub(crate) fn by_tag(chain: &Chain, tag: BlockTag) -> RpcResult<Option<B256>> {
     }
 }
 
+/// The same where go-ethereum takes a block that nobody names for one that is not there.
+pub(crate) fn by_tag_or_none(chain: &Chain, tag: BlockTag) -> RpcResult<Option<B256>> {
+    match tag {
+        BlockTag::Safe | BlockTag::Finalized => Ok(None),
+        tag => by_tag(chain, tag),
+    }
+}
+
 /// The number that a tag names; it may be above the head.
 pub(crate) fn number_of(chain: &Chain, tag: BlockTag) -> RpcResult<u64> {
     match tag {

@@ -93,6 +93,7 @@ fn shown(snapshot: &Snapshot) -> Value {
             "authorize": vote.authorize,
         })
     };
+    let checkpoint = clique::is_checkpoint(snapshot.number(), snapshot.epoch());
     let tally = snapshot.tally().iter().map(|(address, tally)| {
         (signer_name(address), json!({"authorize": tally.authorize, "votes": tally.votes}))
     });
@@ -101,7 +102,8 @@ fn shown(snapshot: &Snapshot) -> Value {
         "hash": snapshot.hash(),
         "signers": signers.collect::<BTreeMap<_, _>>(),
         "recents": recents.collect::<BTreeMap<_, _>>(),
-        "votes": votes.iter().map(vote).collect::<Vec<_>>(),
+        // Of a checkpoint go-ethereum says `null`.
+        "votes": (!checkpoint).then(|| votes.iter().map(vote).collect::<Vec<_>>()),
         "tally": tally.collect::<BTreeMap<_, _>>(),
     })
 }

@@ -13,25 +13,26 @@ use serde_json::{Value, json};
 use super::blocks::{self, Block, BlockId, BlockTag};
 use super::error::{RpcResult, internal, refused};
 use super::params::{Args, Hex};
-use super::reading::read;
+use super::reading::{plain, read};
 use super::{RpcContext, quantity, shapes};
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
-    module.register_method("eth_blockNumber", |_, context, _| {
-        RpcResult::Ok(quantity(context.chain()?.head().number))
+    plain(module, "eth_blockNumber", |context| {
+        Ok(json!(quantity(context.chain()?.head().number)))
     })?;
-    module.register_method("eth_chainId", |_, context, _| {
-        RpcResult::Ok(quantity(context.chain()?.spec().config().chain_id))
+    plain(module, "eth_chainId", |context| {
+        Ok(json!(quantity(context.chain()?.spec().config().chain_id)))
     })?;
-    module.register_method("eth_syncing", |_, context, _| syncing(context))?;
+    plain(module, "eth_syncing", |context| Ok(syncing(context)))?;
     // The version of the `eth` protocol; go-ethereum has no such method since v1.10.
-    module.register_method("eth_protocolVersion", |_, _, _| "0x44")?;
+    plain(module, "eth_protocolVersion", |_| Ok(json!("0x44")))?;
     // This node keeps no keys of users.
-    module.register_method("eth_accounts", |_, _, _| json!([]))?;
-    module.register_method("eth_hashrate", |_, _, _| quantity(0))?;
-    module.register_method("eth_mining", |_, context, _| context.signer.is_some())?;
-    module.register_method("eth_coinbase", |_, context, _| {
-        context.signer.ok_or_else(|| refused("etherbase must be explicitly specified"))
+    plain(module, "eth_accounts", |_| Ok(json!([])))?;
+    plain(module, "eth_hashrate", |_| Ok(json!(quantity(0))))?;
+    plain(module, "eth_mining", |context| Ok(json!(context.signer.is_some())))?;
+    plain(module, "eth_coinbase", |context| {
+        let signer = context.signer;
+        signer.map(|it| json!(it)).ok_or_else(|| refused("etherbase must be explicitly specified"))
     })?;
     blocks(module)?;
     transactions(module)
@@ -54,7 +55,7 @@ fn blocks(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError>
         header_shown(by_hash(context, hash)?)
     })?;
     read(module, "eth_getBlockTransactionCountByNumber", 1, |context, args| {
-        let block = by_tag(context, args.required()?)?;
+        let block = by_tag_or_none(context, args.required()?)?;
         Ok(count(block.as_ref(), |block| block.body.transactions.len()))
     })?;
     read(module, "eth_getBlockTransactionCountByHash", 1, |context, args| {
@@ -63,7 +64,7 @@ fn blocks(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError>
         Ok(count(block.as_ref(), |block| block.body.transactions.len()))
     })?;
     read(module, "eth_getUncleCountByBlockNumber", 1, |context, args| {
-        let block = by_tag(context, args.required()?)?;
+        let block = by_tag_or_none(context, args.required()?)?;
         Ok(count(block.as_ref(), |block| block.body.ommers.len()))
     })?;
     read(module, "eth_getUncleCountByBlockHash", 1, |context, args| {
@@ -112,7 +113,7 @@ fn transactions(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethod
     })?;
     read(module, "eth_getBlockReceipts", 1, |context, args| {
         let hash = match args.required()? {
-            BlockId::Tag(tag) => match blocks::by_tag(context.chain()?, tag)? {
+            BlockId::Tag(tag) => match blocks::by_tag_or_none(context.chain()?, tag)? {
                 Some(hash) => hash,
                 None => return Ok(Value::Null),
             },
@@ -146,6 +147,13 @@ fn by_hash(context: &RpcContext, hash: B256) -> RpcResult<Option<Block>> {
 
 fn by_tag(context: &RpcContext, tag: BlockTag) -> RpcResult<Option<Block>> {
     match blocks::by_tag(context.chain()?, tag)? {
+        Some(hash) => by_hash(context, hash),
+        None => Ok(None),
+    }
+}
+
+fn by_tag_or_none(context: &RpcContext, tag: BlockTag) -> RpcResult<Option<Block>> {
+    match blocks::by_tag_or_none(context.chain()?, tag)? {
         Some(hash) => by_hash(context, hash),
         None => Ok(None),
     }

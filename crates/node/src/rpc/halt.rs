@@ -8,6 +8,9 @@ const ERROR_SELECTOR: [u8; 4] = [0x08, 0xc3, 0x79, 0xa0];
 /// Selector of `Panic(uint256)`, with which Solidity's checks revert.
 const PANIC_SELECTOR: [u8; 4] = [0x4e, 0x48, 0x7b, 0x71];
 
+/// Longest reason that is repeated in an error, characters; its data have all of it.
+const MAX_REASON: usize = 1_024;
+
 /// Why the EVM broke off.
 pub(super) fn text(reason: &HaltReason) -> String {
     match reason {
@@ -39,7 +42,7 @@ pub(super) fn revert_reason(output: &Bytes) -> Option<String> {
     match *selector {
         ERROR_SELECTOR => {
             let text = core::str::from_utf8(abi_string(rest)?).ok()?;
-            Some(chainmesh_net::Escaped(text).to_string())
+            Some(chainmesh_net::EscapedTo(text, MAX_REASON).to_string())
         }
         PANIC_SELECTOR => {
             let code = U256::from_be_slice(rest.get(..32)?);

@@ -52,6 +52,19 @@ impl Workers {
 /// What a method does with its parameters.
 pub(super) type Method = fn(&RpcContext, &mut Args) -> RpcResult<Value>;
 
+/// Registers a method without parameters that is answered from memory.
+pub(super) fn plain(
+    module: &mut RpcModule<RpcContext>,
+    name: &'static str,
+    method: fn(&RpcContext) -> RpcResult<Value>,
+) -> Result<(), RegisterMethodError> {
+    module.register_method(name, move |params, context, _| {
+        Args::new(&params, 0)?;
+        method(context)
+    })?;
+    Ok(())
+}
+
 /// Registers a method that reads the disk, with at most so many parameters.
 pub(super) fn read(
     module: &mut RpcModule<RpcContext>,

@@ -101,15 +101,19 @@ fn proof(context: &RpcContext, args: &mut Args) -> RpcResult<Value> {
     let keys: Vec<Slot> =
         keys.iter().map(|key| slot(key)).collect::<Result<_, _>>().map_err(invalid_params)?;
     let slots: Vec<U256> = keys.iter().map(|key| key.slot).collect();
-    let proof = state(context, id)?.proof(address, &slots).map_err(internal)?;
+    let state = state(context, id)?;
+    let proof = state.proof(address, &slots).map_err(internal)?;
+    // go-ethereum shows no hashes of what is not there.
+    let exists = state.account(address).map_err(internal)?.is_some();
+    let hash = |hash: B256| if exists { hash } else { B256::ZERO };
     let of = |(slot, key): (&chainmesh_chain::state::StorageProof, &Slot)| json!({"key": key.shown, "value": quantity_u256(slot.value), "proof": slot.proof});
     Ok(json!({
         "address": address,
         "accountProof": proof.account_proof,
         "balance": quantity_u256(proof.account.balance),
-        "codeHash": proof.account.code_hash,
+        "codeHash": hash(proof.account.code_hash),
         "nonce": quantity(proof.account.nonce),
-        "storageHash": proof.account.storage_root,
+        "storageHash": hash(proof.account.storage_root),
         "storageProof": proof.storage.iter().zip(&keys).map(of).collect::<Vec<_>>(),
     }))
 }

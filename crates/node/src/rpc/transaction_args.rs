@@ -40,20 +40,10 @@ struct Access {
 pub(super) enum ArgsError {
     #[error("both gasPrice and (maxFeePerGas or maxPriorityFeePerGas) specified")]
     BothPrices,
-    #[error(
-        "both \"data\" and \"input\" are set and not equal. Please use \"input\" to pass transaction \
-         call data"
-    )]
-    BothInputs,
 }
 
 impl TransactionArgs {
     pub(super) fn into_call(self) -> Result<CallRequest, ArgsError> {
-        if let (Some(data), Some(input)) = (&self.data, &self.input)
-            && data != input
-        {
-            return Err(ArgsError::BothInputs);
-        }
         let number = |value: Option<Hex<u128>>| value.map(|Hex(value)| value);
         let price = number(self.gas_price);
         let (fee, tip) = (number(self.max_fee_per_gas), number(self.max_priority_fee_per_gas));
@@ -81,7 +71,7 @@ impl TransactionArgs {
             gas: self.gas.map(|Hex(gas)| gas),
             fees,
             value: self.value.unwrap_or_default().0,
-            // `input` goes before `data`, its old name.
+            // `input` goes before `data`, its old name, also when they differ.
             data: self.input.or(self.data).unwrap_or_default().0,
             access_list: AccessList(list.collect()),
             authorizations: self.authorization_list.unwrap_or_default(),
