@@ -5,8 +5,10 @@ use std::io;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::rpc::conversation::{self, Incoming, Pipe};
@@ -58,6 +60,12 @@ impl Pipe for Socket {
 
     async fn write(&mut self, text: &str) -> io::Result<()> {
         self.stream.send(Message::text(text)).await.map_err(io::Error::other)
+    }
+
+    async fn finish(&mut self) -> io::Result<()> {
+        let size = CloseFrame { code: CloseCode::Size, reason: "message too big".into() };
+        let _ = self.stream.close(Some(size)).await;
+        self.stream.get_mut().shutdown().await
     }
 
     /// A client that says nothing is asked whether it is there, and has until the next time to

@@ -155,6 +155,10 @@ impl Pipe for Socket {
         self.stream.write_all(b"\n").await
     }
 
+    async fn finish(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await
+    }
+
     async fn tick(&mut self) -> io::Result<()> {
         Ok(())
     }

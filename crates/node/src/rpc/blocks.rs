@@ -64,7 +64,12 @@ impl<'de> Deserialize<'de> for BlockTag {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockId {
     Tag(BlockTag),
-    Hash { hash: B256, canonical: bool },
+    Hash {
+        hash: B256,
+        canonical: bool,
+    },
+    /// An empty object: go-ethereum looks at it when the block is wanted.
+    Neither,
 }
 
 impl Default for BlockId {
@@ -108,9 +113,7 @@ impl<'de> Deserialize<'de> for BlockId {
                     (Some(_), Some(_)) => Err(D::Error::custom(
                         "cannot specify both BlockHash and BlockNumber, choose one or the other",
                     )),
-                    (None, None) => {
-                        Err(D::Error::custom("invalid arguments; neither block nor hash specified"))
-                    }
+                    (None, None) => Ok(Self::Neither),
                 }
             }
             Err(_) => Err(D::Error::custom(
@@ -153,6 +156,11 @@ pub(crate) fn number_of(chain: &Chain, tag: BlockTag) -> RpcResult<u64> {
     }
 }
 
+/// No block is meant.
+pub(crate) fn neither() -> jsonrpsee_types::ErrorObjectOwned {
+    refused("invalid arguments; neither block nor hash specified")
+}
+
 /// The header of the block that is meant, with its hash.
 pub(crate) fn header(chain: &Chain, id: BlockId) -> RpcResult<(B256, Header)> {
     let (hash, missing) = match id {
@@ -161,6 +169,7 @@ pub(crate) fn header(chain: &Chain, id: BlockId) -> RpcResult<(B256, Header)> {
             (by_tag(chain, tag)?.ok_or_else(|| refused(missing))?, missing)
         }
         BlockId::Hash { hash, .. } => (hash, "header for hash not found"),
+        BlockId::Neither => return Err(neither()),
     };
     let header = chain.header(&hash).map_err(internal)?.ok_or_else(|| refused(missing))?;
     if let BlockId::Hash { canonical: true, .. } = id

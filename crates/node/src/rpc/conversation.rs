@@ -44,6 +44,9 @@ pub(crate) trait Pipe: Send {
     /// Writes one message.
     fn write(&mut self, text: &str) -> impl Future<Output = io::Result<()>> + Send;
 
+    /// Closes it, behind an answer after which nothing can be understood.
+    fn finish(&mut self) -> impl Future<Output = io::Result<()>> + Send;
+
     /// Some time has passed: an error ends the connection.
     fn tick(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
@@ -71,7 +74,10 @@ pub(crate) async fn run<P: Pipe>(
                         (request.len(), dispatcher.answer(&request).await)
                     });
                 }
-                Incoming::Lost(text) => return patiently(pipe.write(&text)).await,
+                Incoming::Lost(text) => {
+                    patiently(pipe.write(&text)).await?;
+                    return patiently(pipe.finish()).await;
+                }
                 Incoming::End => return Ok(()),
             },
             Some((length, answer)) = open.next(), if !open.is_empty() => {

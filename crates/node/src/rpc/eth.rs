@@ -118,6 +118,7 @@ fn transactions(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethod
                 None => return Ok(Value::Null),
             },
             BlockId::Hash { hash, .. } => hash,
+            BlockId::Neither => return Err(blocks::neither()),
         };
         match by_hash(context, hash)? {
             Some(block) => Ok(json!(receipts(context, &block)?)),

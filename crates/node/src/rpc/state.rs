@@ -7,7 +7,7 @@ use jsonrpsee_core::server::RpcModule;
 use serde_json::{Value, json};
 
 use super::blocks::{self, BlockId, BlockTag};
-use super::error::{RpcResult, internal, invalid_params, limit_exceeded, refused};
+use super::error::{RpcResult, internal, limit_exceeded, refused};
 use super::params::{Args, Hex};
 use super::reading::read;
 use super::shapes::quantity_u256;
@@ -41,7 +41,7 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
     read(module, "eth_getStorageAt", 3, |context, args| {
         let (Hex(address), key) = (args.required()?, args.required::<String>()?);
         let id = args.optional()?.unwrap_or_default();
-        let why = |why| invalid_params(format_args!("unable to decode storage key: {why}"));
+        let why = |why| refused(format_args!("unable to decode storage key: {why}"));
         let slot = slot(&key).map_err(why)?.slot;
         let value = state(context, id)?.storage(address, slot).map_err(internal)?;
         Ok(json!(B256::from(value)))
@@ -99,7 +99,7 @@ fn proof(context: &RpcContext, args: &mut Args) -> RpcResult<Value> {
         return Err(limit_exceeded(format_args!("too many slots (max {MAX_PROOF_SLOTS})")));
     }
     let keys: Vec<Slot> =
-        keys.iter().map(|key| slot(key)).collect::<Result<_, _>>().map_err(invalid_params)?;
+        keys.iter().map(|key| slot(key)).collect::<Result<_, _>>().map_err(refused)?;
     let slots: Vec<U256> = keys.iter().map(|key| key.slot).collect();
     let state = state(context, id)?;
     let proof = state.proof(address, &slots).map_err(internal)?;

@@ -7,6 +7,7 @@ mod files;
 mod ipc;
 mod key;
 mod mesh;
+mod rpc;
 mod run;
 mod sdk;
 mod support;

@@ -132,6 +132,15 @@ impl Process {
     /// `chainmesh run` on loopback, at a port of the system's choice; started when it has printed
     /// its URL.
     pub(crate) fn run(data_dir: &Path, more: &[&str]) -> Self {
+        Self::run_and_read(data_dir, more, 0).0
+    }
+
+    /// The same, with so many lines that it prints behind its URL.
+    pub(crate) fn run_and_read(
+        data_dir: &Path,
+        more: &[&str],
+        lines: usize,
+    ) -> (Self, Vec<String>) {
         let mut child = Command::new(PROGRAM)
             .args(["run", "--listen", "127.0.0.1", "--port", "0", "--data-dir", &text(data_dir)])
             .args(more)
@@ -140,13 +149,19 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut enode = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut enode).unwrap();
-        let mut process = Self { child, data_dir: data_dir.into(), enode: enode.trim().into() };
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = || {
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            line.trim().to_owned()
+        };
+        let enode = line();
+        let mut process = Self { child, data_dir: data_dir.into(), enode };
         if process.enode.is_empty() {
             panic!("the node did not start: {}", process.stderr());
         }
-        process
+        let lines = (0..lines).map(|_| line()).collect();
+        (process, lines)
     }
 
     pub(crate) fn id(&self) -> u32 {
