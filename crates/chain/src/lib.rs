@@ -1,4 +1,5 @@
-//! The chain itself: genesis, block store, import and export, proof of authority.
+//! The chain itself: genesis, execution, blocks and states on disk, import and export, proof of
+//! authority.
 //!
 //! | module | holds |
 //! |---|---|
@@ -8,6 +9,7 @@
 //! | [`rules`] | what a header must be, given its parent |
 //! | [`clique`] | proof of authority: seals, signers, whose turn it is |
 //! | [`body`], [`block`] | bodies against the roots of their headers; blocks as bytes |
+//! | [`execute`] | a block on a state, and a new block |
 //! | [`state`] | the accounts behind each block, and their root |
 //! | [`Chain`] | the blocks on disk, and which of them are canonical |
 //! | [`file`](mod@file) | `chain.rlp` in and out |
@@ -15,11 +17,13 @@
 //! | [`pool`] | [`Mempool`]: transactions that wait for a block |
 //! | [`lock`] | one process per data directory |
 //!
-//! **What is not verified yet.** Nothing is executed: the state root, the receipts root, the
-//! logs bloom, the gas that was used and the contents of requests are taken as the header states
-//! them, and transactions are decoded but their signatures, nonces and balances are not looked
-//! at. The seals of proof-of-work blocks are not checked
-//! ([`spec::Consensus::UnsealedProofOfWork`]).
+//! A block is stored when its header keeps the rules, its seal is good, and its transactions,
+//! executed on the state behind its parent, give what the header says: gas, receipts, bloom,
+//! requests and state root.
+//!
+//! **What is not verified yet.** The seals of proof-of-work blocks are not checked
+//! ([`spec::Consensus::UnsealedProofOfWork`]). The roots of a body are checked by whoever receives
+//! it ([`body::check`]), before the import.
 
 #![cfg_attr(
     not(test),

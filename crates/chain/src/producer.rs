@@ -4,6 +4,7 @@
 //! whoever drives the producer: there are no timers here. It asks at [`Producer::ready_at`], and
 //! again at each new head.
 
+mod executed;
 mod payload;
 
 use alloy_consensus::Header;
@@ -18,6 +19,7 @@ use crate::clique::{self, CliqueError, Proposals, Snapshot};
 use crate::store::{Damage, StoreError};
 use crate::{Chain, ChainSpec, Consensus, block, rules};
 
+pub use executed::{ExecutedBlocks, NoTransactions, TransactionPool};
 pub use payload::{EmptyBlocks, NeedsExecution, Payload, PayloadBuilder, PayloadError, empty_body};
 
 /// Why there is no next block yet, or never will be one.

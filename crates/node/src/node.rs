@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use chainmesh_chain::clique::CliqueHandle;
 use chainmesh_chain::execute::DEFAULT_CALL_GAS_CAP;
-use chainmesh_chain::producer::EmptyBlocks;
+use chainmesh_chain::producer::{ExecutedBlocks, NoTransactions};
 use chainmesh_chain::{Chain, Consensus, DataDirLock, Producer};
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
@@ -206,7 +206,8 @@ impl Node {
             None => info!(%enode, "node started, without a chain"),
         }
         let start = |((producer, chain), clique): ((_, &Arc<Chain>), &CliqueHandle)| {
-            let builder = Arc::new(EmptyBlocks);
+            let builder = ExecutedBlocks::new(Arc::clone(chain), Arc::new(NoTransactions));
+            let builder = Arc::new(builder);
             Validator::start(Arc::clone(chain), net.clone(), producer, builder, clique.clone())
         };
         let validator = producer.zip(chain.as_ref()).zip(clique.as_ref()).map(start);

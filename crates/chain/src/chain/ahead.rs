@@ -21,8 +21,10 @@ pub(super) fn decode<'b, R>(
 ) -> Option<(&'b SyncBlock, R)> {
     let body =
         |block: &SyncBlock| RecoveredBody::decode(spec, block.header.number, &block.body_rlp);
-    if let [block] = *blocks {
-        return take(block, body(block)).err().map(|why| (block, why));
+    match *blocks {
+        [] => return None,
+        [block] => return take(block, body(block)).err().map(|why| (block, why)),
+        _ => {}
     }
     thread::scope(|scope| {
         let (into, out) = sync_channel(AHEAD);

@@ -80,6 +80,14 @@ pub(super) struct Batch<'a, 't> {
 
 impl Chain {
     pub(super) fn import_batch(&self, blocks: &[SyncBlock]) -> Result<ChainHead, ImportError> {
+        let imported = self.try_batch(blocks);
+        if matches!(imported, Err(ImportError::Storage(_))) {
+            self.store.suspect();
+        }
+        imported
+    }
+
+    fn try_batch(&self, blocks: &[SyncBlock]) -> Result<ChainHead, ImportError> {
         let mut snapshots = self.lock();
         let previous = self.head();
         let transaction = self.store.write().map_err(storage)?;

@@ -11,6 +11,7 @@ use alloy_evm::eth::{EthEvm, EthEvmBuilder};
 use alloy_evm::precompiles::PrecompilesMap;
 use alloy_evm::{Evm, ToTxEnv};
 use alloy_primitives::{Address, Bloom};
+use alloy_trie::KECCAK_EMPTY;
 use revm::DatabaseCommit;
 use revm::context_interface::result::{EVMError, ExecutionResult, ResultAndState};
 use revm::database::states::bundle_state::BundleRetention;
@@ -142,8 +143,11 @@ impl<'a, S: StateReader> Run<'a, S> {
         }
         let db = self.evm.db_mut();
         db.merge_transitions(BundleRetention::PlainState);
+        let mut changes = db.take_bundle();
+        // The code of a contract without code is nothing to be kept.
+        changes.contracts.remove(&KECCAK_EMPTY);
         Ok(Ran {
-            changes: db.take_bundle(),
+            changes,
             receipts: self.receipts,
             requests,
             logs_bloom,

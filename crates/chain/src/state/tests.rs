@@ -9,8 +9,13 @@ use alloy_trie::proof::verify_proof;
 use alloy_trie::root::{state_root_ref_unhashed, storage_root_unhashed};
 use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, KECCAK_EMPTY, Nibbles};
 use proptest::prelude::*;
+use revm::DatabaseRef;
+use revm::bytecode::Bytecode;
+use revm::database::states::StorageSlot;
+use revm::database::{AccountStatus, BundleAccount, BundleState};
+use revm::state::AccountInfo;
 
-use super::apply::{AccountChange, Info, NewState};
+use super::apply::{self, AccountChange, Info, NewState};
 use super::cache::Shared;
 use super::node::{Link, Place, Root, StoredNode};
 use super::reader::BlockState;
@@ -203,6 +208,12 @@ impl World {
             );
             assert_eq!(found, account);
             assert_eq!(view.code(found.code_hash).expect("code"), code);
+            // As the EVM reads it: the code is not part of the account, and must not be empty.
+            let info = view.basic_ref(*address).expect("read").expect("there");
+            assert_eq!((info.nonce, info.balance), (account.nonce, account.balance));
+            assert_eq!((info.code_hash, info.code), (account.code_hash, None));
+            let by_hash = view.code_by_hash_ref(account.code_hash).expect("code");
+            assert_eq!(by_hash.original_bytes(), code);
             for (slot, value) in storage {
                 assert_eq!(view.storage(*address, slot.into()).expect("slot"), value);
             }
@@ -361,5 +372,89 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// What the executor hands over, in each form that an account can have in it.
+#[test]
+fn each_status_of_a_bundle() {
+    let word = |n: u8| B256::from(U256::from(n));
+    let old = |slots: &[(u8, u8)]| {
+        GenesisAccount::default()
+            .with_balance(U256::from(1))
+            .with_storage(Some(slots.iter().map(|(k, v)| (word(*k), word(*v))).collect()))
+    };
+    let at = Address::with_last_byte;
+    let mut world = World::new((1..=6).map(|n| (at(n), old(&[(1, 1), (2, 2)]))).collect());
+    let info = |nonce, balance: u64| {
+        Some(AccountInfo { nonce, balance: U256::from(balance), ..AccountInfo::default() })
+    };
+    let slots = |slots: &[(u8, u8, u8)]| {
+        let slot = |before, after| StorageSlot::new_changed(U256::from(before), U256::from(after));
+        slots.iter().map(|(k, before, after)| (U256::from(*k), slot(*before, *after))).collect()
+    };
+    let code = Bytecode::new_raw(Bytes::from_static(&[0x60, 0x00]));
+    let hash = code.hash_slow();
+    let with_code = AccountInfo { code_hash: hash, code: None, ..AccountInfo::default() };
+    let was = info(0, 1);
+    let accounts = [
+        // Spent and stored; one slot is as it was, one is gone.
+        (1, info(1, 0), &was, slots(&[(1, 1, 0), (2, 2, 2), (3, 0, 9)]), AccountStatus::Changed),
+        // Gone for good.
+        (2, None, &was, slots(&[]), AccountStatus::Destroyed),
+        // Gone and made anew: its older slots are not there.
+        (3, info(1, 5), &was, slots(&[(2, 2, 2), (3, 0, 3)]), AccountStatus::DestroyedChanged),
+        // Gone, made anew, and gone again.
+        (4, None, &was, slots(&[]), AccountStatus::DestroyedAgain),
+        // Looked at only.
+        (5, was.clone(), &was, slots(&[(1, 1, 1)]), AccountStatus::Loaded),
+        // New, and empty: before EIP-161 it stays.
+        (7, info(0, 0), &None, slots(&[]), AccountStatus::InMemoryChange),
+        // New, with code.
+        (8, Some(with_code), &None, slots(&[(1, 0, 7)]), AccountStatus::InMemoryChange),
+        // Never was, and is not: after EIP-161 what was touched and empty.
+        (9, None, &None, slots(&[]), AccountStatus::LoadedNotExisting),
+    ];
+    let mut bundle = BundleState::default();
+    for (n, info, original, storage, status) in accounts {
+        bundle.state.insert(at(n), BundleAccount::new(original.clone(), info, storage, status));
+    }
+    bundle.contracts.insert(hash, code.clone());
+    assert_eq!(apply::codes_of(&bundle).collect::<Vec<_>>(), [(hash, code.original_bytes())]);
+    let account = |nonce, balance: u64, slots: &[(u8, u8)]| {
+        old(slots).with_nonce(Some(nonce)).with_balance(U256::from(balance))
+    };
+    world.model = BTreeMap::from([
+        (at(1), account(1, 0, &[(2, 2), (3, 9)])),
+        (at(3), account(1, 5, &[(2, 2), (3, 3)])),
+        (at(5), account(0, 1, &[(1, 1), (2, 2)])),
+        (at(6), account(0, 1, &[(1, 1), (2, 2)])),
+        (at(7), GenesisAccount::default()),
+        (at(8), account(0, 0, &[(1, 7)]).with_code(Some(code.original_bytes()))),
+    ]);
+    let before = world.view();
+    let expected = before.root_after(&bundle).expect("root");
+    let last = world.store.read().expect("read").last_chunk().expect("last");
+    world.store(|state| state.apply(apply::of_bundle(&bundle)).expect("apply"));
+    assert_eq!(world.root.hash, expected);
+    world.check();
+    world.forget();
+    world.check();
+    // A slot that is not written any more is not there, and asking for a root stored nothing.
+    assert_eq!(world.view().storage(at(3), U256::from(1)).expect("read"), U256::ZERO);
+    assert_eq!(world.store.read().expect("read").last_chunk().expect("last"), last + 1);
+}
+
+/// A node shorter than 32 bytes stands in its parent, and is compared with what stands there.
+#[test]
+fn a_link_fits_its_own_node_only() {
+    for length in [1_usize, 31, 32, 200] {
+        let rlp = vec![7; length];
+        let link = Link { rlp: alloy_trie::nodes::RlpNode::from_rlp(&rlp), place: Place::NONE };
+        assert!(link.fits(&rlp));
+        assert_eq!(link.hash(), keccak256(&rlp));
+        let mut other = rlp.clone();
+        other[length - 1] ^= 1;
+        assert!(!link.fits(&other), "{length} bytes");
     }
 }

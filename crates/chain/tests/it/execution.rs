@@ -1,7 +1,14 @@
 //! Blocks that are executed: the two chains of go-ethereum's test suite, on a state in memory,
 //! each root of each block.
 
+mod building;
+mod calls;
+mod effects;
+mod headers;
+mod lab;
 mod real_chains;
+mod rewards;
+mod transactions;
 
 use chainmesh_chain::execute::{
     Executed, ExecutionError, MemoryState, RecoveredBody, beneficiary_of, execute_block,

@@ -10,6 +10,8 @@ mod execution;
 mod files;
 mod heads;
 mod kill;
+mod living;
 mod producer;
 mod rules;
+mod states;
 mod votes;

@@ -29,16 +29,21 @@ impl Trouble {
     }
 }
 
-/// An error with its causes. One that says no more than its cause is left out.
+/// An error with its causes. One that its cause repeats is left out.
 fn text(why: &dyn Error) -> String {
     let mut text = why.to_string();
     let mut cause = why.source();
     while let Some(error) = cause {
         let said = error.to_string();
-        if !text.contains(&said) {
+        if said.contains(&text) {
+            text = said;
+        } else if !text.contains(&said) {
             text = format!("{text}: {said}");
         }
         cause = error.source();
     }
     text
 }
+
+#[cfg(test)]
+mod tests;
