@@ -15,27 +15,46 @@
 //! Signatures are recovered before the pool is locked. Time comes from the caller (`now`, seconds
 //! since 1970); no clock is read here.
 
+mod account;
+mod adding;
+mod best;
+mod book;
 mod config;
 mod content;
 mod event;
 mod head;
+mod insert;
+mod journal;
+mod keeping;
+mod limits;
+mod new_head;
+mod prepare;
+mod recent;
 mod refusal;
+mod rules;
+mod showing;
 mod state;
 mod subscribers;
 mod transaction;
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
-
-use alloy_primitives::{Address, B256};
-use bytes::Bytes;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::ChainSpec;
+use book::Book;
+use journal::Journal;
+use recent::Recent;
+use rules::BlockRules;
+use subscribers::Subscribers;
+
+pub use account::TRANSACTION_OVERHEAD;
+pub use best::BestTransactions;
 pub use config::*;
 pub use content::{AccountContent, Announcement, Content, MempoolStatus};
 pub use event::{DropReason, MempoolEvent};
 pub use head::{HeadUpdate, IncludedTransaction, PoolHead};
+pub use journal::{JOURNAL_FILE_NAME, JournalReport, MAX_JOURNAL_BYTES};
+pub use prepare::Prepared;
 pub use refusal::{Blame, Malformation, Refusal};
 pub use state::{AccountCode, AccountState, PoolState, StateUnavailable};
 pub use subscribers::MempoolSubscription;
@@ -50,28 +69,34 @@ pub enum TransactionOrigin {
     Remote,
 }
 
-/// A transaction that passed everything that can be checked without the state: form, size, type,
-/// gas, fees, signature.
-#[derive(Debug, Clone)]
-pub struct Prepared {
-    transaction: Arc<PooledTransaction>,
-    /// Accounts whose authorizations (EIP-7702) it carries.
-    authorities: Vec<Address>,
-}
-
-impl Prepared {
-    /// The transaction.
-    #[must_use]
-    pub const fn transaction(&self) -> &Arc<PooledTransaction> {
-        &self.transaction
-    }
-}
-
 /// Transactions that wait for a block. Share it in an [`Arc`]; all methods take `&self`.
+///
+/// Locks, in the order in which they are taken: `heads`, `journal`, `inner`, `recent`.
 pub struct Mempool {
     spec: Arc<ChainSpec>,
     config: MempoolConfig,
-    subscribers: subscribers::Subscribers,
+    /// One new head after the other.
+    heads: Mutex<()>,
+    inner: RwLock<Inner>,
+    recent: Mutex<Recent>,
+    journal: Mutex<JournalState>,
+    subscribers: Subscribers,
+    refused: AtomicU64,
+}
+
+/// What is read and changed together.
+struct Inner {
+    book: Book,
+    head: PoolHead,
+    state: Arc<dyn PoolState>,
+    /// Counts new heads: what was read of an older state is not used.
+    epoch: u64,
+}
+
+#[derive(Default)]
+struct JournalState {
+    journal: Option<Journal>,
+    error: Option<std::io::Error>,
 }
 
 impl core::fmt::Debug for Mempool {
@@ -89,8 +114,18 @@ impl Mempool {
         head: PoolHead,
         state: Arc<dyn PoolState>,
     ) -> Self {
-        let _ = (head, state);
-        Self { spec, config, subscribers: subscribers::Subscribers::default() }
+        let rules = BlockRules::behind(&spec, &head);
+        let book = Book::new(config.clone(), rules, head.base_fee);
+        Self {
+            spec,
+            config,
+            heads: Mutex::default(),
+            inner: RwLock::new(Inner { book, head, state, epoch: 0 }),
+            recent: Mutex::default(),
+            journal: Mutex::default(),
+            subscribers: Subscribers::default(),
+            refused: AtomicU64::new(0),
+        }
     }
 
     /// How it was made.
@@ -99,103 +134,10 @@ impl Mempool {
         &self.config
     }
 
-    /// Takes a transaction (EIP-2718) of one of our own users, and writes it into the journal if
-    /// there is one. `now`: seconds since 1970.
-    ///
-    /// # Errors
-    /// See [`Refusal`].
-    pub fn add_local(&self, raw: &[u8], now: u64) -> Result<B256, Refusal> {
-        let _ = (raw, now, &self.spec);
-        Err(Refusal::Full)
-    }
-
-    /// Takes transactions (EIP-2718) of a peer; one answer for each, in their order. Signatures
-    /// are recovered by several threads when there are many. `now`: seconds since 1970.
-    pub fn add_remote(&self, raw: &[Bytes], now: u64) -> Vec<Result<B256, Refusal>> {
-        let _ = now;
-        raw.iter().map(|_| Err(Refusal::Full)).collect()
-    }
-
-    /// A new head: drops what its blocks have or have made invalid, takes back what a
-    /// reorganisation has left without a block, and lets queued transactions move up. Reads the
-    /// accounts before it locks the pool. `now`: seconds since 1970.
-    ///
-    /// # Errors
-    /// An account could not be read. The pool is empty of what it cannot judge: the accounts of
-    /// which nothing is known any more are dropped.
-    pub fn on_new_head(&self, update: HeadUpdate, now: u64) -> Result<(), StateUnavailable> {
-        let _ = (update, now);
-        Ok(())
-    }
-
-    /// Drops queued transactions that have waited too long, and makes the journal small again
-    /// when it is time. To be called about once a minute. `now`: seconds since 1970.
-    pub fn maintain(&self, now: u64) {
-        let _ = now;
-    }
-
-    /// The transaction with this hash.
+    /// The head that transactions are judged against.
     #[must_use]
-    pub fn get(&self, hash: &B256) -> Option<Arc<PooledTransaction>> {
-        let _ = hash;
-        None
-    }
-
-    /// Whether it is in the pool.
-    #[must_use]
-    pub fn contains(&self, hash: &B256) -> bool {
-        self.get(hash).is_some()
-    }
-
-    /// Whether an announced transaction is worth asking for: it is not here, was not refused or
-    /// dropped lately, and is in no recent block.
-    #[must_use]
-    pub fn wants(&self, hash: &B256, now: u64) -> bool {
-        let _ = now;
-        !self.contains(hash)
-    }
-
-    /// All pending transactions, in the order in which a new peer is to hear of them: nonces of
-    /// each account ascending.
-    #[must_use]
-    pub fn announceable(&self) -> Vec<Announcement> {
-        Vec::new()
-    }
-
-    /// The pending transactions, best tip first at this base fee (in wei), each account's in the
-    /// order of their nonces; of the same tip, the one that came first.
-    #[must_use]
-    pub fn best(&self, base_fee: u64) -> BestTransactions {
-        let _ = base_fee;
-        BestTransactions { _accounts: BTreeMap::new() }
-    }
-
-    /// The nonce of the next transaction of this account, behind those that are pending.
-    ///
-    /// # Errors
-    /// The account could not be read.
-    pub fn pending_nonce(&self, address: &Address) -> Result<u64, StateUnavailable> {
-        let _ = address;
-        Ok(0)
-    }
-
-    /// Everything, by account.
-    #[must_use]
-    pub fn content(&self) -> Content {
-        Content::new()
-    }
-
-    /// Everything of one account.
-    #[must_use]
-    pub fn content_from(&self, address: &Address) -> AccountContent {
-        let _ = address;
-        AccountContent::default()
-    }
-
-    /// How full it is.
-    #[must_use]
-    pub fn status(&self) -> MempoolStatus {
-        MempoolStatus::default()
+    pub fn head(&self) -> PoolHead {
+        self.read().head
     }
 
     /// Calls back for each batch of what happens, in order, on the thread on which it happened,
@@ -207,34 +149,35 @@ impl Mempool {
         self.subscribers.subscribe(Arc::new(callback))
     }
 
-    /// Reads the journal of local transactions, takes what is still valid, and keeps the journal
-    /// from now on.
-    ///
-    /// # Errors
-    /// The file cannot be read or written.
-    pub fn open_journal(&self, path: &Path, now: u64) -> std::io::Result<()> {
-        let _ = (path, now);
-        Ok(())
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Hands the events over while the pool is still locked, and remembers what they mean.
+    fn hand_over(&self, inner: &mut Inner, now: u64) {
+        let events = inner.book.take_events();
+        if events.is_empty() {
+            return;
+        }
+        let mut recent = lock(&self.recent);
+        for event in &events {
+            match event {
+                MempoolEvent::Mined { hash, .. } => recent.mined(*hash),
+                MempoolEvent::Dropped { hash, reason: DropReason::Evicted } => {
+                    recent.evicted(*hash, now);
+                }
+                _ => {}
+            }
+        }
+        drop(recent);
+        self.subscribers.push(events);
     }
 }
 
-/// Pending transactions in the order of their tips; see [`Mempool::best`].
-#[derive(Debug)]
-pub struct BestTransactions {
-    _accounts: BTreeMap<Address, Vec<Arc<PooledTransaction>>>,
-}
-
-impl BestTransactions {
-    /// Hands out no more of this account: the last one of it did not fit or failed.
-    pub fn skip_sender(&mut self, sender: &Address) {
-        let _ = sender;
-    }
-}
-
-impl Iterator for BestTransactions {
-    type Item = Arc<PooledTransaction>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        None
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
