@@ -277,6 +277,11 @@ impl Chain {
         }
     }
 
+    /// What our clock says, seconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        (self.options.clock)()
+    }
+
     fn lock(&self) -> MutexGuard<'_, SnapshotCache> {
         self.writer.lock().unwrap_or_else(|poisoned| {
             // Whoever panicked left its transaction unfinished; the cache is only a cache.

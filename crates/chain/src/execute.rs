@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`execute_block`] | runs a block and compares everything that its header says, except the state root |
 //! | [`build_block`] | makes the next block from a [`TransactionSource`], unsealed and without a state root |
-//! | [`call`], [`estimate_gas`], [`create_access_list`] | what JSON-RPC asks of the EVM |
+//! | [`call`], [`call_until`], [`estimate_gas`], [`create_access_list`] | what JSON-RPC asks of the EVM |
 //! | [`RecoveredBody`], [`recover_senders`] | the body of a block, decoded, and who signed its transactions |
 //! | [`verify_ommers`] | the rules for ommers, which need the blocks before |
 //! | [`MemoryState`] | a state in memory, for tests |
@@ -32,6 +32,7 @@ mod ommers;
 mod run;
 mod system;
 mod verify;
+mod watch;
 
 pub use body::{Body, RecoveredBody, Transaction, recover_senders, recover_senders_with};
 pub use build::{
@@ -39,8 +40,8 @@ pub use build::{
     TransactionSource, build_block,
 };
 pub use call::{
-    CallError, CallOutcome, CallRequest, CallResult, DEFAULT_CALL_GAS_CAP, Fees, call,
-    create_access_list,
+    CallError, CallOutcome, CallRequest, CallResult, DEFAULT_CALL_GAS_CAP, Fees, call, call_until,
+    create_access_list, create_access_list_until,
 };
 pub use environment::{Environment, beneficiary_of, environment, spec_id};
 pub use error::{ExecutionError, StateError, SystemContract, TransactionError};

@@ -6,6 +6,7 @@
 
 mod executed;
 mod payload;
+mod pool_blocks;
 
 use alloy_consensus::Header;
 use alloy_consensus::constants::EMPTY_WITHDRAWALS;
@@ -21,6 +22,7 @@ use crate::{Chain, ChainSpec, Consensus, block, rules};
 
 pub use executed::{ExecutedBlocks, NoTransactions, TransactionPool};
 pub use payload::{EmptyBlocks, NeedsExecution, Payload, PayloadBuilder, PayloadError, empty_body};
+pub use pool_blocks::{DEFAULT_BUILD_TIME, PoolBlocks, UnknownParent};
 
 /// Why there is no next block yet, or never will be one.
 #[derive(Debug, thiserror::Error)]

@@ -16,6 +16,7 @@ use revm::precompile::{PrecompileSpecId, Precompiles};
 use revm::state::EvmState;
 
 use super::error::UsualWords;
+use super::watch::Watch;
 use super::{Environment, StateError, StateReader};
 
 /// Most gas of one call, unless the operator says otherwise (go-ethereum, `--rpc.gascap`).
@@ -95,6 +96,9 @@ pub enum CallError {
     /// The call is none that a transaction could make.
     #[error("{}", UsualWords(.0))]
     Invalid(#[from] InvalidTransaction),
+    /// It took too long.
+    #[error("execution aborted (timeout)")]
+    Stopped,
     /// The EVM itself failed: a bug.
     #[error("the EVM failed")]
     Evm,
@@ -104,8 +108,8 @@ pub enum CallError {
 }
 
 /// Makes a call in a block with this environment, on this state; nothing is kept. `gas_cap` is the
-/// most gas that it may use, whatever the request says: that, and nothing else, ends a call that
-/// would go on for ever. At the usual cap it takes a second at most.
+/// most gas that it may use, whatever the request says: that ends a call that would go on for
+/// ever. It may be seconds until then; [`call_until`] has a bound on time.
 ///
 /// As in go-ethereum, the caller may be a contract, its nonce does not matter, nor do the gas
 /// limit of the block and, when the call is free, the base fee. What it sends it must have.
@@ -120,7 +124,22 @@ pub fn call<S: StateReader>(
     request: &CallRequest,
     gas_cap: u64,
 ) -> Result<CallOutcome, CallError> {
-    Ok(transact(environment, state, request, gas_cap)?.0)
+    call_until(environment, state, request, gas_cap, || false)
+}
+
+/// [`call`], broken off when `should_stop` says so. It is asked about every 10 µs, and at each
+/// call inside; a precompiled contract at work is not broken off.
+///
+/// # Errors
+/// See [`call`]; [`CallError::Stopped`].
+pub fn call_until<S: StateReader>(
+    environment: &Environment,
+    state: S,
+    request: &CallRequest,
+    gas_cap: u64,
+    should_stop: impl FnMut() -> bool,
+) -> Result<CallOutcome, CallError> {
+    Ok(transact(environment, state, request, gas_cap, should_stop)?.0)
 }
 
 /// What a call touches, as the access list with which it would be cheaper (or not), and how the
@@ -135,16 +154,31 @@ pub fn create_access_list<S: StateReader>(
     request: &CallRequest,
     gas_cap: u64,
 ) -> Result<(AccessList, CallOutcome), CallError> {
+    create_access_list_until(environment, state, request, gas_cap, || false)
+}
+
+/// [`create_access_list`], broken off when `should_stop` says so, as in [`call_until`].
+///
+/// # Errors
+/// See [`CallError`].
+pub fn create_access_list_until<S: StateReader>(
+    environment: &Environment,
+    state: S,
+    request: &CallRequest,
+    gas_cap: u64,
+    mut should_stop: impl FnMut() -> bool,
+) -> Result<(AccessList, CallOutcome), CallError> {
     let mut request = request.clone();
     for _ in 0..MAX_ACCESS_LIST_ROUNDS {
-        let (outcome, touched) = transact(environment, &state, &request, gas_cap)?;
+        let (outcome, touched) =
+            transact(environment, &state, &request, gas_cap, &mut should_stop)?;
         let list = touched_list(environment, &request, &touched);
         if list == request.access_list {
             return Ok((list, outcome));
         }
         request.access_list = list;
     }
-    let outcome = call(environment, state, &request, gas_cap)?;
+    let outcome = call_until(environment, state, &request, gas_cap, should_stop)?;
     Ok((request.access_list, outcome))
 }
 
@@ -182,6 +216,7 @@ pub(super) fn transact<S: StateReader>(
     state: S,
     request: &CallRequest,
     gas_cap: u64,
+    should_stop: impl FnMut() -> bool,
 ) -> Result<(CallOutcome, EvmState), CallError> {
     let mut environment = environment.clone();
     let cfg = &mut environment.cfg_env;
@@ -198,13 +233,18 @@ pub(super) fn transact<S: StateReader>(
         blob.blob_gasprice = 0;
     }
     let transaction = request.to_env(environment.cfg_env.chain_id, gas_cap);
-    let mut evm = EthEvmBuilder::new(WrapDatabaseRef(state), environment).build();
+    let watch = Watch::new(should_stop);
+    let mut evm =
+        EthEvmBuilder::new(WrapDatabaseRef(state), environment).activate_inspector(watch).build();
     let ResultAndState { result, state } =
         evm.transact_raw(transaction).map_err(|error| match error {
             EVMError::Transaction(error) => CallError::Invalid(error),
             EVMError::Database(error) => CallError::State(error.into()),
             EVMError::Header(_) | EVMError::Custom(_) | EVMError::CustomAny(_) => CallError::Evm,
         })?;
+    if evm.inspector().has_stopped() {
+        return Err(CallError::Stopped);
+    }
     let (gas_used, gas_spent) = (result.gas().tx_gas_used(), result.gas().total_gas_spent());
     let (result, output, logs) = match result {
         ExecutionResult::Success { output, logs, .. } => {

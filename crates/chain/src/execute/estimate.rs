@@ -37,16 +37,26 @@ pub enum EstimateError {
     /// The caller does not own what it would send.
     #[error("insufficient funds for transfer")]
     InsufficientFunds,
-    /// `should_stop` said so.
+    /// It took too long.
     #[error("execution aborted (timeout)")]
     Stopped,
     /// See there.
     #[error(transparent)]
-    Call(#[from] CallError),
+    Call(CallError),
+}
+
+impl From<CallError> for EstimateError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Stopped => Self::Stopped,
+            other => Self::Call(other),
+        }
+    }
 }
 
 /// A gas limit, at most 1.5 % above the least, with which the call succeeds as a transaction.
-/// `gas_cap` is the most that is tried; `should_stop` is asked before each of the about ten runs.
+/// `gas_cap` is the most that is tried; `should_stop` is as in [`call_until`](super::call_until),
+/// for the about ten runs together.
 ///
 /// # Errors
 /// See [`EstimateError`].
@@ -69,7 +79,7 @@ pub fn estimate_gas<S: StateReader>(
         if should_stop() {
             return Err(EstimateError::Stopped);
         }
-        attempt(environment, &state, request, gas)
+        attempt(environment, &state, request, gas, &mut should_stop)
     };
     if most >= TRANSFER_GAS && is_transfer(&state, request)? && run(TRANSFER_GAS)?.succeeded() {
         return Ok(TRANSFER_GAS);
@@ -119,9 +129,10 @@ fn attempt<S: StateReader>(
     state: &S,
     request: &CallRequest,
     gas: u64,
+    should_stop: impl FnMut() -> bool,
 ) -> Result<Attempt, EstimateError> {
     let request = CallRequest { gas: Some(gas), ..request.clone() };
-    match transact(environment, state, &request, gas) {
+    match transact(environment, state, &request, gas, should_stop) {
         Ok((outcome, _)) => Ok(Attempt::Done(outcome)),
         Err(CallError::Invalid(
             InvalidTransaction::CallGasCostMoreThanGasLimit { .. }

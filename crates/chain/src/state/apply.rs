@@ -11,7 +11,7 @@ use super::Account;
 use super::cache::Shared;
 use super::node::{CHUNK_BYTES, Place, Root, StoredNode};
 use super::reader::{BlockState, found};
-use super::trie::{self, NodeSink, NodeSource, Trie, Value, hashed};
+use super::trie::{self, Base, NodeSink, NodeSource, Trie, Value, hashed};
 use crate::store::{StateTables, StoreError};
 
 /// What becomes of one account.
@@ -48,9 +48,10 @@ struct ChunkWriter<'a> {
 }
 
 impl NodeSink for ChunkWriter<'_> {
-    fn put(&mut self, stored: StoredNode) -> Place {
+    fn put(&mut self, stored: StoredNode, base: Option<Base>) -> Place {
         self.node.clear();
-        stored.encode(&mut self.node);
+        let base = base.as_ref().map(|(place, node)| (*place, &**node));
+        stored.encode(base, &mut self.node);
         let full = |chunk: &Vec<u8>| chunk.len() + self.node.len() > CHUNK_BYTES;
         if self.chunks.last().is_none_or(|(_, chunk)| full(chunk)) {
             self.chunks.push((self.shared.new_chunk(), Vec::new()));

@@ -100,3 +100,6 @@ impl<K: Hash + Eq, V: Clone> Generations<K, V> {
         self.young_bytes = (self.young_bytes + bytes).saturating_sub(before);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,10 +11,15 @@
 //! | leaf | 0, path, length and bytes of the value, place of the storage root below it (or 0) |
 //! | extension | 1, path, child |
 //! | branch | 2, one bit for each child (2 bytes, little endian), the children |
+//! | branch like an older one | 3, place of that one, one bit for each child, one bit for each that is another, these |
 //! | path | count of nibbles (1 byte), two of them in each byte |
 //! | child | length of its RLP (below 32) or 32, that RLP or its keccak256, place |
 //!
 //! Places and lengths are in LEB128: 7 bits in each byte, the lowest first.
+//!
+//! Of a branch that a block changes, mostly one child of 16 is another one. So a branch may be
+//! written as what differs from the one that it replaces, which may be written so itself, up to
+//! [`MOST_DELTAS`] of them in a row. What they add up to is what is held against the hash.
 
 use alloy_primitives::{B256, keccak256};
 use alloy_trie::nodes::{BranchNodeRef, ExtensionNodeRef, LeafNodeRef, RlpNode};
@@ -22,6 +27,10 @@ use alloy_trie::{Nibbles, TrieMask};
 
 /// Most bytes in a chunk that holds more than one node: with its key, one page of redb.
 pub(crate) const CHUNK_BYTES: usize = 4_000;
+
+/// How many branches in a row may be written as what differs from the one before: more of them
+/// take less room and more time to read.
+pub(crate) const MOST_DELTAS: u8 = 7;
 
 /// How many bits of a place are the offset in the chunk.
 const OFFSET_BITS: u32 = 12;
@@ -112,6 +121,8 @@ pub(crate) enum StoredNode {
         mask: TrieMask,
         /// As many as there are bits in `mask`, in that order.
         children: Box<[Link]>,
+        /// How many branches must be read before this one.
+        deltas: u8,
     },
 }
 
@@ -134,7 +145,7 @@ impl StoredNode {
             Self::Extension { path, child } => {
                 alloy_rlp::Encodable::encode(&ExtensionNodeRef::new(path, &child.rlp), out);
             }
-            Self::Branch { mask, children } => {
+            Self::Branch { mask, children, .. } => {
                 let stack: Vec<RlpNode> = children.iter().map(|child| child.rlp.clone()).collect();
                 alloy_rlp::Encodable::encode(&BranchNodeRef::new(&stack, *mask), out);
             }
@@ -151,8 +162,9 @@ impl StoredNode {
             }
     }
 
-    /// Appends the bytes of the node on disk.
-    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the bytes of the node on disk. A branch with `deltas` is written as what differs
+    /// from `base`.
+    pub(crate) fn encode(&self, base: Option<(Place, &Self)>, out: &mut Vec<u8>) {
         match self {
             Self::Leaf { path, value, below } => {
                 out.push(0);
@@ -166,38 +178,122 @@ impl StoredNode {
                 put_path(out, path);
                 put_link(out, child);
             }
-            Self::Branch { mask, children } => {
-                out.push(2);
+            Self::Branch { mask, children, deltas } => {
+                let base = base.filter(|_| *deltas > 0);
+                out.push(if base.is_some() { 3 } else { 2 });
+                if let Some((place, _)) = base {
+                    put_number(out, place.raw());
+                }
                 out.extend_from_slice(&mask.get().to_le_bytes());
-                for child in children {
-                    put_link(out, child);
+                let written = match base {
+                    Some((_, base)) => {
+                        let changed = self.changed(base);
+                        out.extend_from_slice(&changed.get().to_le_bytes());
+                        changed
+                    }
+                    None => *mask,
+                };
+                for nibble in 0..16 {
+                    if written.is_bit_set(nibble)
+                        && let Some(child) = Self::child(*mask, children, nibble)
+                    {
+                        put_link(out, child);
+                    }
                 }
             }
         }
     }
 
-    /// The node at the beginning of these bytes; `None` when there is none.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut at = bytes;
-        let (kind, rest) = at.split_first()?;
-        at = rest;
-        match kind {
-            0 => {
-                let path = take_path(&mut at)?;
-                let length = usize::try_from(take_number(&mut at)?).ok()?;
-                let value = take(&mut at, length)?.into();
-                Some(Self::Leaf { path, value, below: Place(take_number(&mut at)?) })
+    /// The children of a branch that another one has not.
+    fn changed(&self, base: &Self) -> TrieMask {
+        let mut changed = TrieMask::default();
+        for nibble in 0..16 {
+            let of = |node: &Self| match node {
+                Self::Branch { mask, children, .. } => {
+                    Self::child(*mask, children, nibble).cloned()
+                }
+                _ => None,
+            };
+            let child = of(self);
+            if child.is_some() && child != of(base) {
+                changed.set_bit(nibble);
             }
-            1 => Some(Self::Extension { path: take_path(&mut at)?, child: take_link(&mut at)? }),
-            2 => {
-                let mask = u16::from_le_bytes(take(&mut at, 2)?.try_into().ok()?);
-                let children = (0..mask.count_ones()).map(|_| take_link(&mut at));
-                let children = children.collect::<Option<Vec<Link>>>()?.into();
-                Some(Self::Branch { mask: TrieMask::new(mask), children })
+        }
+        changed
+    }
+
+    /// How a branch that replaces `base` is best written: the number of its deltas.
+    pub(crate) fn deltas_on(&self, base: &Self) -> u8 {
+        match base {
+            // Half of the children: it would not be much shorter.
+            Self::Branch { deltas, .. }
+                if *deltas < MOST_DELTAS && self.changed(base).count_bits() <= 8 =>
+            {
+                deltas + 1
             }
-            _ => None,
+            _ => 0,
         }
     }
+
+    /// The node at the beginning of these bytes; `None` when there is none. `base` reads another
+    /// node, and is asked [`MOST_DELTAS`] times at most, each time from within.
+    pub(crate) fn decode<E>(
+        bytes: &[u8],
+        base: impl FnOnce(Place) -> Result<Option<Self>, E>,
+    ) -> Result<Option<Self>, E> {
+        let mut at = bytes;
+        match take_byte(&mut at) {
+            Some(0) => Ok(take_leaf(&mut at)),
+            Some(1) => Ok(take_extension(&mut at)),
+            Some(2) => Ok(take_branch(&mut at)),
+            Some(3) => {
+                let Some(place) = take_number(&mut at).map(Place) else { return Ok(None) };
+                let base = base(place)?;
+                Ok(base.and_then(|base| take_delta(&mut at, &base)))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+fn take_leaf(at: &mut &[u8]) -> Option<StoredNode> {
+    let path = take_path(at)?;
+    let length = usize::try_from(take_number(at)?).ok()?;
+    let value = take(at, length)?.into();
+    Some(StoredNode::Leaf { path, value, below: Place(take_number(at)?) })
+}
+
+fn take_extension(at: &mut &[u8]) -> Option<StoredNode> {
+    Some(StoredNode::Extension { path: take_path(at)?, child: take_link(at)? })
+}
+
+fn take_branch(at: &mut &[u8]) -> Option<StoredNode> {
+    let mask = take_mask(at)?;
+    let children = (0..mask.count_bits()).map(|_| take_link(at));
+    let children = children.collect::<Option<Vec<Link>>>()?.into();
+    Some(StoredNode::Branch { mask, children, deltas: 0 })
+}
+
+fn take_delta(at: &mut &[u8], base: &StoredNode) -> Option<StoredNode> {
+    let StoredNode::Branch { mask: old_mask, children: old, deltas } = base else { return None };
+    let (mask, changed) = (take_mask(at)?, take_mask(at)?);
+    let mut children = Vec::with_capacity(16);
+    for nibble in 0..16 {
+        if !mask.is_bit_set(nibble) {
+            continue;
+        }
+        children.push(if changed.is_bit_set(nibble) {
+            take_link(at)?
+        } else {
+            StoredNode::child(*old_mask, old, nibble)?.clone()
+        });
+    }
+    let deltas = deltas.checked_add(1).filter(|deltas| *deltas <= MOST_DELTAS)?;
+    Some(StoredNode::Branch { mask, children: children.into(), deltas })
+}
+
+fn take_mask(at: &mut &[u8]) -> Option<TrieMask> {
+    Some(TrieMask::new(u16::from_le_bytes(take(at, 2)?.try_into().ok()?)))
 }
 
 fn put_number(out: &mut Vec<u8>, mut number: u64) {

@@ -11,7 +11,7 @@ use revm::bytecode::Bytecode;
 use revm::state::AccountInfo;
 
 use super::cache::Shared;
-use super::node::{Link, Place, Root, StoredNode};
+use super::node::{Link, MOST_DELTAS, Place, Root, StoredNode};
 use super::trie::{self, NodeSource, Value, hashed};
 use super::{Account, BLOCK_HASHES};
 use crate::store::{Damage, StateTables, StoreError};
@@ -52,16 +52,34 @@ fn read_node(
     if let Some(node) = shared.node(link.place) {
         return Ok(node);
     }
-    let read = source.chunk(link.place.chunk(), |chunk| {
-        let node = StoredNode::decode(chunk.get(link.place.offset()..)?)?;
+    let read = read_at(source, shared, link.place, MOST_DELTAS)?;
+    let node = read.filter(|node| {
         let mut rlp = Vec::new();
         node.rlp(&mut rlp);
-        link.fits(&rlp).then_some(node)
-    })?;
+        link.fits(&rlp)
+    });
     let damaged = StoreError::Inconsistent(Damage::StateNode(link.hash()));
-    let node = Arc::new(read.flatten().ok_or(damaged)?);
+    let node = Arc::new(node.ok_or(damaged)?);
     shared.put_node(link.place, Arc::clone(&node));
     Ok(node)
+}
+
+/// What lies at a place. It may be anything: nobody has looked at its hash yet.
+fn read_at(
+    source: &impl StateTables,
+    shared: &Shared,
+    place: Place,
+    deltas: u8,
+) -> Result<Option<StoredNode>, StoreError> {
+    let base = |base: Place| match (shared.node(base), deltas.checked_sub(1)) {
+        (Some(node), _) => Ok(Some((*node).clone())),
+        (None, Some(left)) => read_at(source, shared, base, left),
+        (None, None) => Ok(None),
+    };
+    let read = source.chunk(place.chunk(), |chunk| {
+        chunk.get(place.offset()..).map(|bytes| StoredNode::decode(bytes, base))
+    })?;
+    read.flatten().transpose().map(Option::flatten)
 }
 
 /// An account, and where its storage is.

@@ -17,7 +17,7 @@ use revm::state::AccountInfo;
 
 use super::apply::{self, AccountChange, Info, NewState};
 use super::cache::Shared;
-use super::node::{Link, Place, Root, StoredNode};
+use super::node::{Link, MOST_DELTAS, Place, Root, StoredNode};
 use super::reader::BlockState;
 use super::trie::{self, NodeSink, NodeSource, Trie, Value};
 use super::{Account, genesis};
@@ -28,10 +28,15 @@ use crate::store::{Damage, Store, StoreError, Tables};
 struct Memory(Vec<Arc<StoredNode>>);
 
 impl NodeSink for Memory {
-    fn put(&mut self, node: StoredNode) -> Place {
+    fn put(&mut self, node: StoredNode, base: Option<trie::Base>) -> Place {
         let mut bytes = Vec::new();
-        node.encode(&mut bytes);
-        assert_eq!(StoredNode::decode(&bytes).as_ref(), Some(&node), "as on disk");
+        node.encode(base.as_ref().map(|(place, node)| (*place, &**node)), &mut bytes);
+        let read = StoredNode::decode::<()>(&bytes, |place| {
+            let (at, node) = base.clone().expect("there is none");
+            assert_eq!(place, at);
+            Ok(Some((*node).clone()))
+        });
+        assert_eq!(read, Ok(Some(node.clone())), "as on disk");
         self.0.push(Arc::new(node));
         Place::from_raw(self.0.len() as u64)
     }
@@ -270,7 +275,7 @@ proptest! {
         alloc in prop::collection::btree_map(0_u8..40, account(), 0..40),
         blocks in prop::collection::vec(
             (prop::collection::btree_map(0_u8..60, step(), 0..12), any::<bool>()),
-            1..8,
+            1..14,
         ),
     ) {
         let at = |(n, account)| (Address::with_last_byte(n), account);
@@ -336,10 +341,11 @@ proptest! {
 
     #[test]
     fn random_bytes_are_no_node_or_come_back(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Some(node) = StoredNode::decode(&bytes) {
+        let none = |_| Ok::<_, ()>(None);
+        if let Ok(Some(node)) = StoredNode::decode(&bytes, none) {
             let mut again = Vec::new();
-            node.encode(&mut again);
-            prop_assert_eq!(StoredNode::decode(&again), Some(node));
+            node.encode(None, &mut again);
+            prop_assert_eq!(StoredNode::decode(&again, none), Ok(Some(node)));
         }
     }
 
@@ -457,4 +463,87 @@ fn a_link_fits_its_own_node_only() {
         other[length - 1] ^= 1;
         assert!(!link.fits(&other), "{length} bytes");
     }
+}
+
+fn paid(n: u8, balance: u64) -> AccountChange {
+    let info = Info { nonce: 0, balance: U256::from(balance), code_hash: KECCAK_EMPTY };
+    AccountChange {
+        address: Address::with_last_byte(n),
+        wiped: false,
+        info: Some(info),
+        slots: Vec::new(),
+    }
+}
+
+/// The same account again and again: its branches are written as what differs, up to the bound,
+/// and every state can be read from disk alone.
+#[test]
+fn branches_are_written_as_what_differs_but_not_for_ever() {
+    let account = GenesisAccount::default().with_balance(U256::from(1));
+    let mut world =
+        World::new((0..200).map(|n| (Address::with_last_byte(n), account.clone())).collect());
+    let full = world.store.read().expect("read").last_chunk().expect("last");
+    let mut roots = vec![(1, world.root)];
+    let (mut sizes, mut deltas) = (Vec::new(), Vec::new());
+    for balance in 2..42_u64 {
+        world.forget();
+        world.store(|state| {
+            let new = state.apply(vec![paid(7, balance)]).expect("apply");
+            sizes.push(new.chunks.iter().map(|(_, chunk)| chunk.len()).sum::<usize>());
+            new
+        });
+        roots.push((balance, world.root));
+        let link = world.root.link().expect("a root");
+        match &*world.view().node(&link).expect("root") {
+            StoredNode::Branch { deltas: count, .. } => deltas.push(*count),
+            other => panic!("{other:?}"),
+        }
+    }
+    let period = usize::from(MOST_DELTAS) + 1;
+    let expected: Vec<u8> = (1..).map(|n| (n % period) as u8).take(40).collect();
+    assert_eq!(deltas, expected);
+    let whole = sizes[period - 1];
+    assert!(sizes[0] * 2 < whole, "{sizes:?}");
+    assert!(full > 1, "the genesis is more than one chunk");
+    for (balance, root) in roots {
+        world.forget();
+        world.root = root;
+        let view = world.view();
+        let found = view.account(Address::with_last_byte(7)).expect("read").expect("there");
+        assert_eq!(found.balance, U256::from(balance));
+        let other = view.account(Address::with_last_byte(8)).expect("read").expect("there");
+        assert_eq!(other.balance, U256::from(1));
+    }
+}
+
+/// What lies on disk may be anything: a branch that differs from itself has no end.
+#[test]
+fn a_branch_that_differs_from_itself_is_damage() {
+    let account = GenesisAccount::default().with_balance(U256::from(1));
+    let mut world =
+        World::new((0..20).map(|n| (Address::with_last_byte(n), account.clone())).collect());
+    let place = world.root.place;
+    let transaction = world.store.write().expect("transaction");
+    {
+        let mut tables = Tables::open(&transaction).expect("tables");
+        let mut chunk = vec![0; place.offset()];
+        let mut itself = vec![3];
+        let mut raw = place.raw();
+        while raw >= 0x80 {
+            itself.push(raw as u8 | 0x80);
+            raw >>= 7;
+        }
+        itself.push(raw as u8);
+        itself.extend([0xff, 0xff, 0, 0]);
+        chunk.extend(itself);
+        tables.put_chunks(&[(place.chunk(), chunk)]).expect("write");
+    }
+    transaction.commit().expect("commit");
+    world.forget();
+    let error = world.view().account(Address::ZERO).expect_err("damage");
+    let root = world.root.hash;
+    assert!(
+        matches!(&error, StoreError::Inconsistent(Damage::StateNode(hash)) if *hash == root),
+        "{error}"
+    );
 }

@@ -18,17 +18,20 @@ pub(crate) trait NodeSource {
     fn node(&self, link: &Link) -> Result<Arc<StoredNode>, StoreError>;
 }
 
+/// A stored branch, and where it is.
+pub(crate) type Base = (Place, Arc<StoredNode>);
+
 /// Where new nodes go.
 pub(crate) trait NodeSink {
-    /// Takes a node; its children came before.
-    fn put(&mut self, node: StoredNode) -> Place;
+    /// Takes a node; its children came before. `base` is the stored branch that it replaces.
+    fn put(&mut self, node: StoredNode, base: Option<Base>) -> Place;
 }
 
 /// For roots of states that are not stored.
 pub(crate) struct Forget;
 
 impl NodeSink for Forget {
-    fn put(&mut self, _: StoredNode) -> Place {
+    fn put(&mut self, _: StoredNode, _: Option<Base>) -> Place {
         Place::NONE
     }
 }
@@ -53,7 +56,14 @@ enum Node {
     Stored(Box<Link>),
     Leaf(Box<Leaf>),
     Extension(Box<Extension>),
-    Branch(Box<[Self; 16]>),
+    Branch(Box<Branch>),
+}
+
+#[derive(Default)]
+struct Branch {
+    children: [Node; 16],
+    /// What it was when it was loaded.
+    base: Option<Base>,
 }
 
 struct Leaf {
@@ -133,7 +143,7 @@ pub(crate) fn get(
                 depth += path.len();
                 link = child.clone();
             }
-            StoredNode::Branch { mask, children } => {
+            StoredNode::Branch { mask, children, .. } => {
                 let nibble = key.get(depth).ok_or_else(|| damaged(&link))?;
                 let Some(child) = StoredNode::child(*mask, children, nibble) else {
                     return Ok(None);
@@ -164,7 +174,8 @@ impl<S: NodeSource> Walk<'_, S> {
     fn load(&self, node: &mut Node) -> Result<(), StoreError> {
         let Node::Stored(link) = node else { return Ok(()) };
         let stored = |link: &Link| Node::Stored(Box::new(link.clone()));
-        *node = match &*self.source.node(link)? {
+        let loaded = self.source.node(link)?;
+        *node = match &*loaded {
             StoredNode::Leaf { path, value, below } => {
                 let value = Value { rlp: value.clone(), below: *below };
                 Node::Leaf(Box::new(Leaf { path: *path, value }))
@@ -172,9 +183,10 @@ impl<S: NodeSource> Walk<'_, S> {
             StoredNode::Extension { path, child } => {
                 Node::Extension(Box::new(Extension { path: *path, child: stored(child) }))
             }
-            StoredNode::Branch { mask, children } => {
-                let mut all: Box<[Node; 16]> = Box::default();
-                for (n, place) in (0..16).zip(all.iter_mut()) {
+            StoredNode::Branch { mask, children, .. } => {
+                let mut all: Box<Branch> = Box::default();
+                all.base = Some((link.place, Arc::clone(&loaded)));
+                for (n, place) in (0..16).zip(&mut all.children) {
                     if let Some(child) = StoredNode::child(*mask, children, n) {
                         *place = stored(child);
                     }
@@ -194,13 +206,10 @@ impl<S: NodeSource> Walk<'_, S> {
         self.key.get(depth).ok_or(damaged)
     }
 
-    fn child<'n>(
-        &self,
-        children: &'n mut [Node; 16],
-        depth: usize,
-    ) -> Result<&'n mut Node, StoreError> {
+    fn child<'n>(&self, branch: &'n mut Branch, depth: usize) -> Result<&'n mut Node, StoreError> {
         let nibble = self.nibble(depth)?;
-        children.get_mut(usize::from(nibble)).ok_or(StoreError::Inconsistent(Damage::Structure))
+        let child = branch.children.get_mut(usize::from(nibble));
+        child.ok_or(StoreError::Inconsistent(Damage::Structure))
     }
 
     fn insert(&self, node: &mut Node, depth: usize, value: Value) -> Result<(), StoreError> {
@@ -211,8 +220,8 @@ impl<S: NodeSource> Walk<'_, S> {
                 *node = Node::Leaf(Box::new(Leaf { path: rest, value }));
                 return Ok(());
             }
-            Node::Branch(children) => {
-                return self.insert(self.child(children, depth)?, depth + 1, value);
+            Node::Branch(branch) => {
+                return self.insert(self.child(branch, depth)?, depth + 1, value);
             }
             Node::Leaf(leaf) if leaf.path == rest => {
                 leaf.value = value;
@@ -227,14 +236,15 @@ impl<S: NodeSource> Walk<'_, S> {
         };
         // The paths part: a branch there, below an extension when they have something in common.
         let common = path.common_prefix_length(&rest);
-        let mut children: Box<[Node; 16]> = Box::default();
+        let mut branch: Box<Branch> = Box::default();
         let parted = path.get(common).ok_or(StoreError::Inconsistent(Damage::Structure))?;
-        let old = children
+        let old = branch
+            .children
             .get_mut(usize::from(parted))
             .ok_or(StoreError::Inconsistent(Damage::Structure))?;
         *old = shortened(core::mem::take(node), common + 1);
-        self.insert(self.child(&mut children, depth + common)?, depth + common + 1, value)?;
-        *node = Node::Branch(children);
+        self.insert(self.child(&mut branch, depth + common)?, depth + common + 1, value)?;
+        *node = Node::Branch(branch);
         if common > 0 {
             let child = core::mem::take(node);
             *node = Node::Extension(Box::new(Extension { path: path.slice(..common), child }));
@@ -255,9 +265,9 @@ impl<S: NodeSource> Walk<'_, S> {
                     other => *node = lengthened(other, &path),
                 }
             }
-            Node::Branch(children) => {
-                self.remove(self.child(children, depth)?, depth + 1)?;
-                let mut left = (0..).zip(children.iter_mut()).filter(|(_, c)| !c.is_empty());
+            Node::Branch(branch) => {
+                self.remove(self.child(branch, depth)?, depth + 1)?;
+                let mut left = (0..).zip(&mut branch.children).filter(|(_, c)| !c.is_empty());
                 match (left.next(), left.next()) {
                     (None, _) => *node = Node::Empty,
                     (Some((n, only)), None) => *node = self.alone(n, core::mem::take(only))?,
@@ -321,6 +331,7 @@ fn lengthened(node: Node, path: &Nibbles) -> Node {
 
 /// Hands out a node after what is below it. `rlp` is for use again.
 fn commit(node: Node, sink: &mut impl NodeSink, rlp: &mut Vec<u8>) -> Link {
+    let mut base = None;
     let stored = match node {
         Node::Stored(link) => return *link,
         Node::Empty => {
@@ -333,22 +344,30 @@ fn commit(node: Node, sink: &mut impl NodeSink, rlp: &mut Vec<u8>) -> Link {
             let child = commit(extension.child, sink, rlp);
             StoredNode::Extension { path: extension.path, child }
         }
-        Node::Branch(children) => {
+        Node::Branch(branch) => {
             let mut mask = TrieMask::default();
             let mut links = Vec::with_capacity(16);
-            for (n, child) in (0..).zip(*children) {
+            for (n, child) in (0..).zip(branch.children) {
                 if !child.is_empty() {
                     mask.set_bit(n);
                     links.push(commit(child, sink, rlp));
                 }
             }
-            StoredNode::Branch { mask, children: links.into() }
+            let mut stored = StoredNode::Branch { mask, children: links.into(), deltas: 0 };
+            if let Some((_, before)) = &branch.base {
+                let on_it = stored.deltas_on(before);
+                if let StoredNode::Branch { deltas, .. } = &mut stored {
+                    *deltas = on_it;
+                }
+                base = branch.base;
+            }
+            stored
         }
     };
     rlp.clear();
     stored.rlp(rlp);
     let node = RlpNode::from_rlp(rlp);
-    Link { rlp: node, place: sink.put(stored) }
+    Link { rlp: node, place: sink.put(stored, base) }
 }
 
 /// The hash of what is stored at a key: tries of the state have hashed keys.

@@ -11,6 +11,7 @@ mod files;
 mod heads;
 mod kill;
 mod living;
+mod pool_blocks;
 mod producer;
 mod rules;
 mod states;

@@ -14,6 +14,7 @@ use chainmesh_chain::{
     Chain, ChainError, ChainOptions, DATABASE_FILE_NAME, StateView, StoreError, clique, file,
 };
 use chainmesh_proto::eth::chain::{ChainReader, ChainWriter, ImportError};
+use proptest::prelude::*;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::common::{chain_folder, open, rule};
@@ -110,8 +111,8 @@ fn a_reorganisation_takes_its_transactions_with_it() {
     assert_eq!(place(both.tx_hash()), Some((1, light_1.hash, 0)));
     assert_eq!(place(light_only.tx_hash()), Some((1, light_1.hash, 1)));
     assert_eq!(place(hasher.tx_hash()), None);
-    // In turn, twice: 4 against 2.
-    let heavy_1 = net.with_transactions(&chain, genesis, 1, Vec::new());
+    // Out of turn, and in turn: 3 against 2.
+    let heavy_1 = net.with_transactions(&chain, genesis, 0, Vec::new());
     let head = chain.import(std::slice::from_ref(&heavy_1)).expect("heavy");
     assert_eq!(head.hash, light_2.hash);
     assert_eq!(place(both.tx_hash()), Some((1, light_1.hash, 0)), "not canonical, no change");
@@ -277,4 +278,77 @@ fn an_unknown_block_has_nothing() {
     let read = database.begin_read().expect("read");
     let nodes = read.open_table(NODES).expect("nodes");
     assert!(nodes.last().expect("last").is_some());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Any tree of blocks, imported in any order in which parents come first: what is known about
+    /// transactions is what is in the canonical chain, and each block has its own state.
+    #[test]
+    fn any_tree_of_blocks_knows_the_transactions_of_its_best_branch(
+        tree in prop::collection::vec((any::<prop::sample::Index>(), 0_u64..3, 0_u64..3), 1..14),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 14),
+    ) {
+        let net = living(1);
+        let (made, taken) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+        let (maker, chain) = (net.open(made.path()), net.open(taken.path()));
+        let mut blocks = Vec::new();
+        for (parent, payments, to) in tree {
+            let known = blocks.len() + 1;
+            let parent = match parent.index(known).checked_sub(1) {
+                Some(index) => {
+                    let block: &chainmesh_proto::eth::chain::SyncBlock = &blocks[index];
+                    block.hash
+                }
+                None => maker.genesis_hash(),
+            };
+            let rich = clique::address(&rich().public_key());
+            let state = maker.state(&parent).expect("read").expect("state");
+            let nonce = state.account(rich).expect("read").expect("rich").nonce;
+            let pay = |n| pay(nonce + n, somebody(to + n), 5);
+            let block = net.with_transactions(&maker, parent, 0, (0..payments).map(pay).collect());
+            maker.import(std::slice::from_ref(&block)).expect("import");
+            blocks.push(block);
+        }
+        let mut left = blocks.clone();
+        for pick in order.iter().cycle() {
+            let ready: Vec<usize> = (0..left.len())
+                .filter(|n| chain.number_of(&left[*n].header.parent_hash).expect("read").is_some())
+                .collect();
+            if ready.is_empty() {
+                break;
+            }
+            let block = left.remove(ready[pick.index(ready.len())]);
+            chain.import(std::slice::from_ref(&block)).expect("import");
+            let mut expected = BTreeMap::new();
+            let mut at = chain.head().hash;
+            while let Some(block) = blocks.iter().find(|block| block.hash == at) {
+                let body = chain.body(&at).expect("read").expect("body");
+                for (index, transaction) in (0_u32..).zip(&body.transactions) {
+                    expected.insert(*transaction.tx_hash(), (block.header.number, at, index));
+                }
+                at = block.header.parent_hash;
+            }
+            for block in &blocks {
+                let body = maker.body(&block.hash).expect("read").expect("body");
+                for transaction in &body.transactions {
+                    let hash = transaction.tx_hash();
+                    let place = chain.transaction(hash).expect("read");
+                    let place = place.map(|place| (place.number, place.block_hash, place.index));
+                    prop_assert_eq!(place, expected.get(hash).copied());
+                }
+            }
+        }
+        prop_assert!(left.is_empty());
+        for block in &blocks {
+            let state = chain.state(&block.hash).expect("read").expect("state");
+            prop_assert_eq!(state.root(), block.header.state_root);
+            for n in 0..6 {
+                let other = maker.state(&block.hash).expect("read").expect("state");
+                let (ours, theirs) = (state.account(somebody(n)), other.account(somebody(n)));
+                prop_assert_eq!(ours.expect("read"), theirs.expect("read"));
+            }
+        }
+    }
 }

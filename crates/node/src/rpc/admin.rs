@@ -41,10 +41,10 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
         context.net.remove_peer(enode.id).await.map_err(internal)?;
         Ok::<_, ErrorObjectOwned>(true)
     })?;
-    // The session goes on, as in go-ethereum.
+    // The session ends, too: go-ethereum keeps it, in a slot that is not beside the others.
     module.register_async_method("admin_removeTrustedPeer", |params, context, _| async move {
         let enode = enode(&params)?;
-        context.net.forget_peer(enode.id).await.map_err(internal)?;
+        context.net.remove_peer(enode.id).await.map_err(internal)?;
         Ok::<_, ErrorObjectOwned>(true)
     })?;
     module.register_async_method("chainmesh_wantedPeers", |_, context, _| async move {

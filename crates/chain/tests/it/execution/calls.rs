@@ -4,7 +4,7 @@ use alloy_eips::eip2930::AccessListItem;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use chainmesh_chain::execute::{
     CallError, CallOutcome, CallRequest, CallResult, DEFAULT_CALL_GAS_CAP, Environment,
-    EstimateError, Fees, call, create_access_list, environment, estimate_gas,
+    EstimateError, Fees, call, call_until, create_access_list, environment, estimate_gas,
 };
 use revm::context_interface::result::{HaltReason, InvalidTransaction, OutOfGasError};
 use revm::database::CacheDB;
@@ -261,6 +261,30 @@ fn an_estimate_can_be_stopped() {
     };
     let error = estimate_gas(&environment_of(&lab), &lab.state, &to(CONTRACT), CAP, stop);
     assert!(matches!(error, Err(EstimateError::Stopped)), "{error:?}");
+}
+
+/// Each question is answered soon: at once in the outermost frame, and in those around it.
+#[test]
+fn a_call_can_be_broken_off_in_any_depth() {
+    // JUMPDEST, PUSH1 0, JUMP
+    let endless = [0x5b, 0x60, 0x00, 0x56];
+    // Calls itself with all the gas that there is: PUSH1 0 x5, ADDRESS, GAS, CALL, then endless.
+    let mut nested = vec![0x60, 0, 0x60, 0, 0x60, 0, 0x60, 0, 0x60, 0, 0x30, 0x5a, 0xf1];
+    nested.extend([0x5b, 0x60, 13, 0x56]);
+    for code in [endless.to_vec(), nested] {
+        let lab = with_contract(Fork::Prague, &code);
+        for after in [0, 1, 50] {
+            let mut asked = 0;
+            let stop = || {
+                asked += 1;
+                asked > after
+            };
+            let outcome = call_until(&environment_of(&lab), &lab.state, &to(CONTRACT), CAP, stop);
+            assert!(matches!(outcome, Err(CallError::Stopped)), "{outcome:?}");
+            // Nobody is asked twice.
+            assert_eq!(asked, after + 1);
+        }
+    }
 }
 
 #[test]
