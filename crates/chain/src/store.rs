@@ -25,6 +25,8 @@ mod tables;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
 use alloy_primitives::U256;
 use redb::{Database, DatabaseError, ReadableDatabase, TableDefinition, WriteTransaction};
@@ -65,10 +67,14 @@ const META_GENESIS: &str = "genesis.json";
 const META_GENESIS_HASH: &str = "genesis";
 const META_HEAD: &str = "head";
 
-/// An open store.
+/// An open store. When a write fails (disk full), redb refuses to go on with the file: it is then
+/// opened anew, as often as somebody asks, until that succeeds.
 #[derive(Debug)]
 pub(crate) struct Store {
-    database: Database,
+    /// `None` while it could not be opened again.
+    database: RwLock<Option<Database>>,
+    /// A transaction has failed: it is to be seen whether the file has been given up.
+    suspect: AtomicBool,
     path: PathBuf,
 }
 
@@ -86,16 +92,8 @@ impl Store {
         if create && !path.exists() {
             Self::make(dir, &path)?;
         }
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check);
-        let database = builder.create(&path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.clone() },
-            DatabaseError::Storage(redb::StorageError::Corrupted(_)) => {
-                StoreError::Damaged { path: path.clone(), what: Damage::Structure }
-            }
-            other => StoreError::Open { path: path.clone(), source: Box::new(other.into()) },
-        })?;
-        Ok(Self { database, path })
+        let database = RwLock::new(Some(open_file(&path, check)?));
+        Ok(Self { database, suspect: AtomicBool::new(false), path })
     }
 
     /// Makes an empty database beside its place and moves it there when it is whole: redb writes its
@@ -122,16 +120,62 @@ impl Store {
     }
 
     pub(crate) fn read(&self) -> Result<Reader, StoreError> {
-        Ok(Reader(self.database.begin_read()?))
+        self.begin(Database::begin_read).map(Reader)
     }
 
     /// Starts a transaction; there is one at a time, a second one waits.
     pub(crate) fn write(&self) -> Result<WriteTransaction, StoreError> {
-        let mut transaction = self.database.begin_write()?;
+        let mut transaction = self.begin(Database::begin_write)?;
         // A node that was killed is back at once, however long its chain is.
         transaction.set_quick_repair(true);
         Ok(transaction)
     }
+
+    /// A transaction has failed. What comes next looks whether the file has to be opened again.
+    pub(crate) fn suspect(&self) {
+        self.suspect.store(true, Ordering::Release);
+    }
+
+    fn begin<T>(
+        &self,
+        begin: impl Fn(&Database) -> Result<T, redb::TransactionError>,
+    ) -> Result<T, StoreError> {
+        if self.suspect.load(Ordering::Acquire) {
+            self.reopen()?;
+        }
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let missing = || StoreError::Missing { path: self.path.clone() };
+        Ok(begin(database.as_ref().ok_or_else(missing)?)?)
+    }
+
+    /// Opens the file again if redb has given it up.
+    fn reopen(&self) -> Result<(), StoreError> {
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if database.as_ref().is_none_or(|database| is_given_up(&database.begin_write())) {
+            // Two of one file are not allowed: the old one has to go first.
+            *database = None;
+            *database = Some(open_file(&self.path, false)?);
+        }
+        self.suspect.store(false, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Whether redb refuses to go on with this file since a write has failed.
+const fn is_given_up<T>(begun: &Result<T, redb::TransactionError>) -> bool {
+    matches!(begun, Err(redb::TransactionError::Storage(redb::StorageError::PreviousIo)))
+}
+
+fn open_file(path: &Path, check: bool) -> Result<Database, StoreError> {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(check);
+    builder.create(path).map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.into() },
+        DatabaseError::Storage(redb::StorageError::Corrupted(_)) => {
+            StoreError::Damaged { path: path.into(), what: Damage::Structure }
+        }
+        other => StoreError::Open { path: path.into(), source: Box::new(other.into()) },
+    })
 }
 
 fn index_entry((number, difficulty): (u64, Hash)) -> (u64, U256) {
