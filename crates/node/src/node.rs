@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 use chainmesh_chain::clique::CliqueHandle;
 use chainmesh_chain::execute::DEFAULT_CALL_GAS_CAP;
-use chainmesh_chain::producer::{ExecutedBlocks, NoTransactions};
-use chainmesh_chain::{Chain, Consensus, DataDirLock, Producer};
+use chainmesh_chain::producer::PoolBlocks;
+use chainmesh_chain::{
+    Chain, Consensus, DataDirLock, Mempool, MempoolConfig, Producer, StoreError, Subscription,
+};
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
 use chainmesh_net::tls::{TlsMaterial, Versions};
@@ -21,7 +23,7 @@ use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
 use chainmesh_wire::eth::EthVersion;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::config::NodeAddress;
 use crate::consortium::{Consortium, Reloader};
@@ -108,6 +110,9 @@ pub enum NodeError {
     /// The IPC socket could not be made.
     #[error(transparent)]
     Ipc(#[from] IpcError),
+    /// The pool could not read the chain.
+    #[error(transparent)]
+    Pool(#[from] StoreError),
     /// JSON-RPC cannot be served.
     #[error(transparent)]
     Http(#[from] HttpError),
@@ -138,6 +143,7 @@ pub struct Node {
     pub clique: Option<CliqueHandle>,
     validator: Option<Validator>,
     ipc: IpcServer,
+    pool: Option<Following>,
     watch: Option<AbortOnDrop>,
     height: Option<AbortOnDrop>,
     lock: DataDirLock,
@@ -158,6 +164,7 @@ impl Node {
         if options.sdk.is_some() && options.mesh.is_none() {
             return Err(SdkError::NoMesh.into());
         }
+        let pool = options.chain.as_ref().map(Following::start).transpose()?;
         let consortium = options.consortium.take();
         let material = consortium.as_ref().map(|consortium| Arc::clone(&consortium.material));
         let config = network(&options, consortium.as_ref());
@@ -177,10 +184,9 @@ impl Node {
         let fallback = || Enode::new(net.local_id, options.listen_address, options.port);
         let enode = net.enode().unwrap_or_else(fallback);
         let reloader = consortium.map(|consortium| Reloader::new(consortium, net.clone()));
-        // The pool comes in here.
         let services = NodeServices {
             chain: chain.clone(),
-            pool: None,
+            pool: pool.as_ref().map(|pool| Arc::clone(&pool.pool)),
             net: net.clone(),
             clique: clique.clone(),
             signer: producer.as_ref().map(Producer::signer),
@@ -205,12 +211,15 @@ impl Node {
             Some(head) => info!(%enode, head = head.number, hash = %head.hash, "node started"),
             None => info!(%enode, "node started, without a chain"),
         }
-        let start = |((producer, chain), clique): ((_, &Arc<Chain>), &CliqueHandle)| {
-            let builder = ExecutedBlocks::new(Arc::clone(chain), Arc::new(NoTransactions));
-            let builder = Arc::new(builder);
+        let start = |((producer, (chain, pool)), clique): (
+            (_, (&Arc<Chain>, &Following)),
+            &CliqueHandle,
+        )| {
+            let builder = Arc::new(PoolBlocks::new(Arc::clone(chain), Arc::clone(&pool.pool)));
             Validator::start(Arc::clone(chain), net.clone(), producer, builder, clique.clone())
         };
-        let validator = producer.zip(chain.as_ref()).zip(clique.as_ref()).map(start);
+        let validator = producer.zip(chain.as_ref().zip(pool.as_ref())).zip(clique.as_ref());
+        let validator = validator.map(start);
         let watch = reloader
             .clone()
             .map(|reloader| AbortOnDrop(tokio::spawn(async move { reloader.watch().await })));
@@ -230,6 +239,7 @@ impl Node {
             clique,
             validator,
             ipc,
+            pool,
             watch,
             height,
             lock,
@@ -250,6 +260,7 @@ impl Node {
     /// Says goodbye to its peers and ends the node; returns when that is done.
     pub async fn stop(self) {
         drop(self.validator);
+        drop(self.pool);
         drop(self.watch);
         drop(self.height);
         drop(self.sdk);
@@ -287,6 +298,21 @@ async fn open_ports(
     let (amop, mesh) = net.amop().zip(net.mesh()).ok_or(SdkError::NoMesh)?;
     let ledger = Ledger { mesh, chain: chain.cloned(), chain_id: options.chain_id };
     SdkPorts::open(options, &amop, ledger, material).await.map(Some)
+}
+
+/// A pool that follows the heads of the chain.
+#[derive(Debug)]
+struct Following {
+    pool: Arc<Mempool>,
+    _heads: Subscription,
+}
+
+impl Following {
+    fn start(chain: &Arc<Chain>) -> Result<Self, StoreError> {
+        let pool = Arc::new(Mempool::behind(chain, MempoolConfig::default())?);
+        let heads = pool.follow(chain, |why| error!("the pool could not follow the chain: {why}"));
+        Ok(Self { pool, _heads: heads })
+    }
 }
 
 /// A task that ends with what it belongs to.

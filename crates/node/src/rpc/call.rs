@@ -1,11 +1,11 @@
 //! `eth_call`, `eth_estimateGas`, `eth_createAccessList`: the EVM on the state behind a block.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::{Bytes, U256};
 use chainmesh_chain::execute::{
     self, CallError, CallOutcome, CallRequest, CallResult, Environment, EstimateError,
-    create_access_list, estimate_gas,
+    create_access_list_until, estimate_gas,
 };
 use chainmesh_chain::{Chain, StateView};
 use chainmesh_proto::eth::chain::ChainReader as _;
@@ -17,7 +17,7 @@ use revm::database::CacheDB;
 use serde_json::json;
 
 use super::blocks::{self, BlockId};
-use super::error::{REVERTED_CODE, RpcResult, internal, refused, timed_out, with_data};
+use super::error::{REVERTED_CODE, RpcResult, internal, refused, with_data};
 use super::halt;
 use super::overrides::{BlockOverrides, StateOverrides};
 use super::params::Args;
@@ -25,13 +25,25 @@ use super::reading::execute;
 use super::transaction_args::TransactionArgs;
 use super::{RpcContext, quantity};
 
-/// How long an estimate may take (go-ethereum, `--rpc.evmtimeout`: 5 s).
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+/// How long a call or an estimate may take (go-ethereum, `--rpc.evmtimeout`).
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Says from when on it has taken too long.
+fn stop() -> impl FnMut() -> bool {
+    let began = Instant::now();
+    move || began.elapsed() > TIMEOUT
+}
+
+/// go-ethereum's words.
+fn aborted() -> ErrorObjectOwned {
+    refused(format_args!("execution aborted (timeout = {}s)", TIMEOUT.as_secs()))
+}
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
     execute(module, "eth_call", 4, |context, args| {
         let call = Call::new(context, args)?;
-        let outcome = execute::call(&call.environment, &call.state, &call.request, call.gas_cap);
+        let Call { environment, state, request, gas_cap } = &call;
+        let outcome = execute::call_until(environment, state, request, *gas_cap, stop());
         let outcome = outcome.map_err(|why| call.failed(&why))?;
         match outcome.result {
             CallResult::Success => Ok(json!(outcome.output)),
@@ -41,21 +53,20 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
     })?;
     execute(module, "eth_estimateGas", 4, |context, args| {
         let call = Call::new(context, args)?;
-        let began = Instant::now();
-        let stop = || began.elapsed() > TIMEOUT;
-        let estimate =
-            estimate_gas(&call.environment, &call.state, &call.request, call.gas_cap, stop);
+        let Call { environment, state, request, gas_cap } = &call;
+        let estimate = estimate_gas(environment, state, request, *gas_cap, stop());
         estimate.map(|gas| json!(quantity(gas))).map_err(|why| match why {
             EstimateError::Reverted { output } => reverted(&output),
             EstimateError::Halted(reason) => refused(halt::text(&reason)),
             EstimateError::Call(why) => call.failed(&why),
-            EstimateError::Stopped => timed_out(EstimateError::Stopped),
+            EstimateError::Stopped => aborted(),
             other => refused(other),
         })
     })?;
     execute(module, "eth_createAccessList", 2, |context, args| {
         let call = Call::new(context, args)?;
-        let made = create_access_list(&call.environment, &call.state, &call.request, call.gas_cap);
+        let Call { environment, state, request, gas_cap } = &call;
+        let made = create_access_list_until(environment, state, request, *gas_cap, stop());
         let (list, outcome) = made.map_err(|why| call.failed(&why))?;
         let mut answer = json!({"accessList": list, "gasUsed": quantity(outcome.gas_used)});
         if let (Some(why), Some(answer)) = (failure(&outcome), answer.as_object_mut()) {
@@ -96,6 +107,7 @@ impl Call {
     fn failed(&self, why: &CallError) -> ErrorObjectOwned {
         match why {
             CallError::State(why) => internal(why),
+            CallError::Stopped => aborted(),
             CallError::Evm => internal(why),
             CallError::Invalid(InvalidTransaction::LackOfFundForMaxFee { fee, balance }) => {
                 refused(format_args!(

@@ -7,8 +7,6 @@ use tracing::error;
 
 /// The request was understood, and cannot be carried out (go-ethereum's default code).
 pub const SERVER_ERROR_CODE: i32 = -32000;
-/// It took too long (go-ethereum, `errcodeTimeout`).
-pub const TIMEOUT_CODE: i32 = -32002;
 /// The answers to a batch are too long (go-ethereum, `errcodeResponseTooLarge`).
 pub const RESPONSE_TOO_LARGE_CODE: i32 = -32003;
 /// More was asked for than is given at once (EIP-1474, "limit exceeded").
@@ -42,11 +40,6 @@ pub(crate) fn invalid_params(why: impl core::fmt::Display) -> ErrorObjectOwned {
 /// More was asked for than is given at once.
 pub(crate) fn limit_exceeded(why: impl core::fmt::Display) -> ErrorObjectOwned {
     object(LIMIT_EXCEEDED_CODE, why)
-}
-
-/// It took too long.
-pub(crate) fn timed_out(why: impl core::fmt::Display) -> ErrorObjectOwned {
-    object(TIMEOUT_CODE, why)
 }
 
 /// An error with data.
