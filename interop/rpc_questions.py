@@ -19,6 +19,7 @@ def questions(maker, head, hash_of):
     yield from logs(maker, head, hash_of)
     yield from fees(head)
     yield from clique(head, hash_of)
+    yield from pool(maker, head)
     yield from mistakes()
 
 
@@ -201,6 +202,18 @@ def clique(head, hash_of):
         yield ask("clique_getSigner", block)
     for block in ("0x0", UNKNOWN, hex(head + 1)):
         yield ask("clique_getSigner", block, errors=CODE)
+
+
+def pool(maker, head):
+    """The pool of both is empty."""
+    for what in ("status", "content", "inspect"):
+        yield ask(f"txpool_{what}")
+    yield ask("txpool_contentFrom", maker.signer)
+    yield ask("eth_getTransactionCount", maker.signer, "pending")
+    yield ask("eth_pendingTransactions")
+    # Bytes that are no transaction. The one that was mined already has the nonce of before.
+    for raw in ("0x", "0x02c0", "0xc0", "0x05c0", "0x00"):
+        yield ask("eth_sendRawTransaction", raw, errors=CODE)
 
 
 def mistakes():

@@ -4,6 +4,7 @@ mod client;
 mod http;
 mod methods;
 mod options;
+mod transactions;
 mod websocket;
 
 use chainmesh_identity::NodeKey;
@@ -12,6 +13,8 @@ use tempfile::TempDir;
 
 use crate::support::{Blocks, Process, directory, succeeds, text};
 use client::Http;
+
+const ETHER: u128 = 1_000_000_000_000_000_000;
 
 /// A node with JSON-RPC at a port of the system's choice, over HTTP and WebSocket alike.
 struct Served {
@@ -43,7 +46,7 @@ impl Served {
 
     /// The same, which seals a block each second.
     fn sealing(more: &[&str]) -> Self {
-        let blocks = Blocks::make(1, 1);
+        let blocks = Blocks::with_wei(1, 1, 1_000 * ETHER);
         let key = blocks.file("validator", NodeKey::from_entropy([1; 32]).to_hex().as_bytes());
         Self::with(blocks, &[&["--validator-key", &key], more].concat())
     }

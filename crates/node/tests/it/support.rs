@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use chainmesh_chain::genesis::{DevNetwork, dev_clique};
 use chainmesh_chain::{Chain, ChainOptions, ChainSpec, Producer, block, clique};
 use chainmesh_identity::NodeKey;
@@ -72,12 +72,18 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Makes a chain; networks with another seed have another genesis block.
     pub(crate) fn make(seed: u8, count: u64) -> Self {
+        Self::with_wei(seed, count, 0)
+    }
+
+    /// The same, whose signer owns so much.
+    pub(crate) fn with_wei(seed: u8, count: u64, wei: u128) -> Self {
         let directory = directory();
         let node_key = NodeKey::from_entropy([seed; 32]);
         let key = node_key.to_hex().parse().unwrap();
         let timestamp = 1_700_000_000;
         let signers: Vec<Address> = vec![clique::address(node_key.public_key())];
-        let balances = Vec::new();
+        let balances = signers.iter().map(|signer| (*signer, U256::from(wei)));
+        let balances = balances.filter(|(_, wei)| !wei.is_zero()).collect();
         let genesis =
             dev_clique(&DevNetwork { chain_id: 7, period: 1, timestamp, signers, balances });
         let json = serde_json::to_vec(&genesis).unwrap();

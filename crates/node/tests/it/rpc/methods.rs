@@ -159,29 +159,6 @@ fn every_method_answers_in_its_shape() {
     assert_eq!(of("admin_datadir", json!([])), crate::support::text(served._directory.path()));
 }
 
-/// Methods that only a pool can answer have its answer, or say that there is none.
-#[test]
-fn without_a_pool_it_is_said_so() {
-    let served = Served::start(&ALL);
-    for (method, params) in [
-        ("eth_sendRawTransaction", json!(["0x01"])),
-        ("eth_sendRawTransactionSync", json!(["0x01"])),
-        ("eth_pendingTransactions", json!([])),
-        ("txpool_content", json!([])),
-        ("txpool_contentFrom", json!([ADDRESS])),
-        ("txpool_inspect", json!([])),
-        ("txpool_status", json!([])),
-    ] {
-        let answer = served.ask(method, params);
-        let no_pool = answer["error"]["message"] == "this node has no transaction pool";
-        let refused = method.starts_with("eth_send") && answer["error"]["code"] == -32000;
-        assert!(
-            no_pool || refused || answer["result"].is_object() || answer["result"].is_array(),
-            "{method}: {answer}"
-        );
-    }
-}
-
 #[test]
 fn peers_come_and_go_by_rpc() {
     let served = Served::start(&ALL);
@@ -239,7 +216,9 @@ fn filters_tell_what_is_new_and_end() {
 
 #[test]
 fn large_questions_are_refused_with_the_limit() {
-    let served = Served::start(&ALL);
+    let blocks = crate::support::Blocks::make(1, 5);
+    let config = blocks.file("node.toml", b"[rpc]\ngas-cap = 1_000_000\n");
+    let served = Served::with(blocks, &[&ALL[..], &["--config", &config]].concat());
     let error = |method: &str, params: Value| served.ask(method, params)["error"].clone();
     let slots = vec!["0x0"; 1025];
     let many = error("eth_getProof", json!([ADDRESS, slots, "latest"]));
