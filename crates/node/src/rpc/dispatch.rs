@@ -14,7 +14,7 @@ use jsonrpsee_core::server::{
 };
 use jsonrpsee_core::traits::IdProvider;
 use jsonrpsee_types::error::{
-    INTERNAL_ERROR_CODE, INVALID_REQUEST_CODE, METHOD_NOT_FOUND_CODE, OVERSIZED_REQUEST_CODE,
+    INVALID_REQUEST_CODE, METHOD_NOT_FOUND_CODE, OVERSIZED_REQUEST_CODE, OVERSIZED_RESPONSE_CODE,
     PARSE_ERROR_CODE,
 };
 use jsonrpsee_types::{Id, Params, SubscriptionId};
@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::error::{LIMIT_EXCEEDED_CODE, SERVER_ERROR_CODE};
+use super::error::{LIMIT_EXCEEDED_CODE, RESPONSE_TOO_LARGE_CODE, SERVER_ERROR_CODE};
 
 /// Requests in one batch, at most (go-ethereum's `--rpc.batch-request-limit` is 1000; ours are
 /// held in memory until the last is answered).
@@ -142,7 +142,13 @@ impl Dispatcher {
         let params = Params::new(params);
         let mut extensions = Extensions::new();
         extensions.insert(self.connection);
-        let text = |answer: MethodResponse| Answer::text(answer.into_json().get().to_owned());
+        let of = id.clone();
+        let text = |answer: MethodResponse| match answer.as_error_code() {
+            Some(OVERSIZED_RESPONSE_CODE) => {
+                Answer::text(error(&of, RESPONSE_TOO_LARGE_CODE, "response too large"))
+            }
+            _ => Answer::text(answer.into_json().get().to_owned()),
+        };
         match self.methods.method(method) {
             None => {
                 // go-ethereum's words.
@@ -226,12 +232,6 @@ pub fn parse_error() -> String {
 #[must_use]
 pub fn too_long(why: &str) -> String {
     error(&Id::Null, OVERSIZED_REQUEST_CODE, why)
-}
-
-/// The answer when a method has broken down.
-#[must_use]
-pub fn internal_error() -> String {
-    error(&Id::Null, INTERNAL_ERROR_CODE, "internal error")
 }
 
 fn invalid(id: &Id<'_>) -> String {

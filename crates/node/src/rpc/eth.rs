@@ -121,7 +121,7 @@ fn transactions(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethod
             BlockId::Neither => return Err(blocks::neither()),
         };
         match by_hash(context, hash)? {
-            Some(block) => Ok(json!(receipts(context, &block)?)),
+            Some(block) => Ok(json!(receipts(context, &block, None)?)),
             None => Ok(Value::Null),
         }
     })
@@ -238,16 +238,15 @@ pub(super) fn raw_transaction(context: &RpcContext, hash: B256) -> RpcResult<Opt
     Ok(waiting.map(|waiting| waiting.raw().clone().into()))
 }
 
-/// The receipts of a block.
-pub(super) fn receipts(context: &RpcContext, block: &Block) -> RpcResult<Vec<Value>> {
+/// The receipts of a block; or only the one at this place.
+fn receipts(context: &RpcContext, block: &Block, only: Option<usize>) -> RpcResult<Vec<Value>> {
     let chain = context.chain()?;
     let receipts = chain.receipts(&block.hash).map_err(internal)?.unwrap_or_default();
-    shapes::receipts(chain.spec(), block, &receipts)
+    shapes::receipts(chain.spec(), block, &receipts, only)
 }
 
 /// The receipt of a transaction of the canonical chain.
 pub(super) fn receipt(context: &RpcContext, hash: B256) -> RpcResult<Value> {
     let Some((block, index)) = find(context, hash)? else { return Ok(Value::Null) };
-    let mut receipts = receipts(context, &block)?;
-    Ok(if index < receipts.len() { receipts.swap_remove(index) } else { Value::Null })
+    Ok(receipts(context, &block, Some(index))?.pop().unwrap_or_default())
 }

@@ -48,6 +48,9 @@ impl<T> From<OneOrMore<T>> for Vec<T> {
     }
 }
 
+/// What a topic may be; a `null` stands for any.
+type Place = OneOrMore<Option<Hex<B256>>>;
+
 /// A filter as it stands in JSON.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -56,7 +59,7 @@ struct Json {
     to_block: Option<BlockTag>,
     block_hash: Option<Hex<B256>>,
     address: Option<OneOrMore<Hex<Address>>>,
-    topics: Option<Vec<Option<OneOrMore<Option<Hex<B256>>>>>>,
+    topics: Option<Vec<Option<Place>>>,
 }
 
 /// Which logs are wanted.

@@ -4,7 +4,7 @@
 use jsonrpsee_core::server::{Methods, RpcModule, SubscriptionMessage};
 use serde_json::{Value, json};
 
-use super::{Answer, Connections, Dispatcher, MAX_BATCH};
+use super::{Answer, Connections, Dispatcher, MAX_ANSWER, MAX_BATCH};
 
 fn methods() -> Methods {
     let mut module = RpcModule::new(());
@@ -14,6 +14,7 @@ fn methods() -> Methods {
             Ok::<_, jsonrpsee_types::ErrorObjectOwned>(from - what)
         })
         .unwrap();
+    module.register_method("long", |_, (), _| "x".repeat(MAX_ANSWER)).unwrap();
     module
         .register_subscription("count", "counted", "uncount", |_, pending, _, _| async move {
             let sink = pending.accept().await.unwrap();
@@ -93,6 +94,12 @@ async fn a_batch_is_answered_one_by_one() {
     assert_eq!((&seen[1]["id"], &seen[1]["error"]["code"]), (&Value::Null, &json!(-32600)));
     assert_eq!((&seen[2]["id"], &seen[2]["error"]["code"]), (&Value::Null, &json!(-32600)));
     assert_eq!((&seen[3]["id"], &seen[3]["error"]["code"]), (&json!("5"), &json!(-32601)));
+}
+
+#[tokio::test]
+async fn answers_have_an_end() {
+    let long = r#"{"jsonrpc": "2.0", "method": "long", "id": 5}"#;
+    assert_eq!(refused(long).await, (-32003, json!(5)));
 }
 
 #[tokio::test]
