@@ -69,8 +69,8 @@ struct Slot {
 enum SlotError {
     #[error("hex string invalid")]
     Hex,
-    #[error("hex string too long, want at most 32 bytes, have {0} bytes")]
-    TooLong(usize),
+    #[error("hex string too long, want at most 32 bytes")]
+    TooLong,
 }
 
 fn slot(key: &str) -> Result<Slot, SlotError> {
@@ -80,7 +80,7 @@ fn slot(key: &str) -> Result<Slot, SlotError> {
         _ => format!("0{digits}"),
     };
     if digits.len() > 64 {
-        return Err(SlotError::TooLong(digits.len() / 2));
+        return Err(SlotError::TooLong);
     }
     let bytes = hex::decode(&digits).map_err(|_| SlotError::Hex)?;
     let slot = U256::from_be_slice(&bytes);
