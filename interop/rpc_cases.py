@@ -1,10 +1,11 @@
 """The group `rpc`: the same chain in go-ethereum and in our node, and the same questions to both."""
 
 import json
+import re
 import socket
 
-from harness import ChainmeshNode, Failure, Workplace
-from rpc_chain import Answering, Maker
+from harness import ChainmeshNode, Failure, GethNode, Workplace, run_tool
+from rpc_chain import CHAIN_ID, Answering, Maker
 from rpc_questions import EXACT, questions
 
 
@@ -22,7 +23,7 @@ def rpc_cases(directory, report):
 
         def start():
             ours.import_chain(maker.chain)
-            ours.arguments = ["--http", "127.0.0.1:0"]
+            ours.arguments = ["--http", "127.0.0.1:0", "--ws", "127.0.0.1:0"]
             for node in (ours, theirs):
                 node.start()
             if ours.head() != theirs.head():
@@ -33,6 +34,25 @@ def rpc_cases(directory, report):
             print(f"      {place.logs()}", flush=True)
             return
         compare(maker, ours, theirs, report)
+        for way in ("ipc", "http", "ws"):
+            report.case(f"rpc: geth attach over {way}", lambda w=way: attach(w, ours))
+
+
+def attach(way, ours):
+    """go-ethereum's console has our node as its own: what it asks at its start, a block, a call."""
+    place = ours.data / ours.ipc_name
+    if way != "ipc":
+        found = re.search(rf"^{way}://127\.0\.0\.1:\d+$", ours.log.read_text(), re.MULTILINE)
+        if not found:
+            raise Failure(f"our node has not printed where {way} is: {ours.log_tail()}")
+        place = found.group(0)
+    script = "JSON.stringify([eth.blockNumber, eth.getBlock(1).hash, web3.version.node, eth.syncing, net.version])"
+    status, output = run_tool([GethNode.program, "attach", "--exec", script, place], 30)
+    number, hash_of_first, client, syncing, network = json.loads(json.loads(output.strip())) if status == 0 else [None] * 5
+    first = ours.call("eth_getBlockByNumber", "0x1", False)["hash"]
+    if (number, hash_of_first, syncing, network) != (ours.number(), first, False, str(CHAIN_ID)):
+        raise Failure(f"exit {status}: {output.strip()[-300:]}")
+    return client
 
 
 def compare(maker, ours, theirs, report):

@@ -67,7 +67,7 @@ For a node of a consortium it has these sections, too:
   [mesh]
   groups = [\"group0\"]
 
-This one serves JSON-RPC to wallets, as --http and --ws do; docs/src/rpc.md has all keys:
+This one serves JSON-RPC to wallets, as --http and --ws do:
   [rpc]
   http     = \"127.0.0.1:8545\"
   ws       = \"127.0.0.1:8545\"          # one port may have both
