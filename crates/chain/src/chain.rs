@@ -259,6 +259,14 @@ impl Chain {
         decode_header(&rlp, hash).map(Some)
     }
 
+    /// The sum of the difficulties of a known block and all before it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn total_difficulty(&self, hash: &B256) -> Result<Option<U256>, StoreError> {
+        Ok(self.store.read()?.index(hash)?.map(|(_, total)| total))
+    }
+
     /// Who may seal the child of a known block of a clique network; `None` on other networks and
     /// for unknown blocks.
     ///

@@ -15,6 +15,7 @@ mod logging;
 mod mesh;
 pub(crate) mod output;
 mod peers;
+mod rpc;
 mod run;
 mod running;
 mod send;

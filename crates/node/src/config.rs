@@ -5,6 +5,7 @@
 
 mod address;
 mod mesh;
+mod rpc;
 mod sdk;
 mod suggest;
 mod validator;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use address::{ListenAddress, NodeAddress, NodeAddressError};
 pub use mesh::{LimitsSection, MeshSection, RateSection, RoleChoice};
+pub use rpc::RpcSection;
 pub use sdk::SdkSection;
 pub use validator::{ChainSection, ValidatorSection};
 
@@ -102,6 +104,8 @@ pub struct ConfigFile {
     pub mesh: Option<MeshSection>,
     /// The ports for SDKs of applications; without it there are none.
     pub sdk: Option<SdkSection>,
+    /// JSON-RPC beside the Unix socket; without it there is none.
+    pub rpc: Option<RpcSection>,
 }
 
 /// `[p2p]`.

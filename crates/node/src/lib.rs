@@ -8,6 +8,7 @@
 //! | [`validator`] | when the next block is made |
 //! | [`rpc`] | the JSON-RPC methods, whatever carries them |
 //! | [`ipc`] | JSON-RPC over a Unix socket, both ends |
+//! | [`http`] | JSON-RPC over HTTP and WebSocket |
 //! | [`sdk`] | the ports for SDKs of applications |
 //! | [`devnet`] | several nodes in one process, and how they are shown |
 //!
@@ -19,6 +20,7 @@ pub mod consortium;
 pub mod data_dir;
 pub mod devnet;
 mod future;
+pub mod http;
 pub mod ipc;
 pub mod node;
 mod pool;

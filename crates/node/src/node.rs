@@ -5,9 +5,11 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use chainmesh_chain::clique::CliqueHandle;
+use chainmesh_chain::execute::DEFAULT_CALL_GAS_CAP;
 use chainmesh_chain::pool::MempoolSubscription;
 use chainmesh_chain::producer::PoolBlocks;
 use chainmesh_chain::{
@@ -29,9 +31,10 @@ use crate::config::NodeAddress;
 use crate::consortium::{Consortium, Reloader};
 use crate::data_dir::DataDir;
 use crate::future;
+use crate::http::{Apis, HttpError, HttpOptions, HttpServer};
 use crate::ipc::{IpcError, IpcServer};
 use crate::pool::NodePool;
-use crate::rpc::{self, RpcContext};
+use crate::rpc::{self, NodeServices, RpcContext};
 use crate::sdk::{Ledger, SdkError, SdkOptions, SdkPorts};
 use crate::validator::{self, Validator, ValidatorError, ValidatorOptions};
 
@@ -67,6 +70,10 @@ pub struct NodeOptions {
     pub sdk: Option<SdkOptions>,
     /// How much the pool of transactions holds, and what it asks of a transaction.
     pub mempool: MempoolConfig,
+    /// Where JSON-RPC is served beside the Unix socket, and what to whom; nowhere by default.
+    pub rpc: HttpOptions,
+    /// Most gas of a call by JSON-RPC.
+    pub rpc_gas_cap: u64,
 }
 
 impl NodeOptions {
@@ -95,6 +102,8 @@ impl NodeOptions {
             mesh: None,
             sdk: None,
             mempool: MempoolConfig::default(),
+            rpc: HttpOptions::default(),
+            rpc_gas_cap: DEFAULT_CALL_GAS_CAP,
         }
     }
 }
@@ -108,6 +117,9 @@ pub enum NodeError {
     /// The IPC socket could not be made.
     #[error(transparent)]
     Ipc(#[from] IpcError),
+    /// JSON-RPC cannot be served.
+    #[error(transparent)]
+    Http(#[from] HttpError),
     /// A port for SDKs was not opened.
     #[error(transparent)]
     Sdk(#[from] SdkError),
@@ -132,6 +144,8 @@ pub struct Node {
     pub reloader: Option<Arc<Reloader>>,
     /// Where SDKs connect.
     pub sdk: Option<SdkPorts>,
+    /// Where JSON-RPC is served beside the Unix socket.
+    pub rpc: HttpServer,
     /// Votes and signers, in a clique network.
     pub clique: Option<CliqueHandle>,
     pool: Option<NodePool>,
@@ -172,7 +186,7 @@ impl Node {
         let role = config.mesh.as_ref().map(|mesh| mesh.role);
         let network_id = options.network_id.unwrap_or(config.chain_id);
         let net = chainmesh_net::start(config).await?;
-        let NodeOptions { lock, chain, key, sdk, .. } = options;
+        let NodeOptions { lock, chain, key, sdk, rpc: http, rpc_gas_cap, .. } = options;
         // The ports are open before there are methods: these tell where the ports are.
         let methods = Arc::<OnceLock<Methods>>::default();
         let ledger = |mesh, chain_id| {
@@ -193,21 +207,29 @@ impl Node {
         let certificates = sdk.as_ref().and_then(|ports| ports.certificates.clone());
         let reloader =
             consortium.map(|consortium| Reloader::new(consortium, net.clone(), certificates));
-        let context = RpcContext::new(chain.clone(), net.clone(), &key, &enode, network_id);
+        let services = NodeServices {
+            chain: chain.clone(),
+            pool: pool.as_ref().map(|pool| Arc::clone(pool.pool())),
+            net: net.clone(),
+            clique: clique.clone(),
+            signer: producer.as_ref().map(Producer::signer),
+        };
+        let context = RpcContext::new(services, &key, &enode, network_id);
         let context = RpcContext {
             reloader: reloader.clone(),
-            clique: clique.clone(),
             sdk_channel: sdk.as_ref().and_then(|ports| ports.channel),
             sdk_websocket: sdk.as_ref().and_then(|ports| ports.websocket),
+            data_dir: lock.data_dir().into(),
+            gas_cap: rpc_gas_cap,
             ..context
         };
-        let module = rpc::module(context);
-        let _ = methods.set(Methods::clone(&module));
-        let ipc = match IpcServer::start(lock.data_dir(), module) {
-            Ok(ipc) => ipc,
+        let module: Methods = rpc::module(context).into();
+        let _ = methods.set(rpc::select(&module, &Apis::default()));
+        let (ipc, rpc) = match serve(lock.data_dir(), &http, &module).await {
+            Ok(served) => served,
             Err(error) => {
                 net.shutdown().await;
-                return Err(error.into());
+                return Err(error);
             }
         };
         match chain.as_ref().map(|chain| chain.head()) {
@@ -234,7 +256,20 @@ impl Node {
             AbortOnDrop(tokio::spawn(import))
         });
         let tasks = [watch, height, early].into_iter().flatten().collect();
-        Ok(Self { chain, net, enode, reloader, sdk, clique, pool, validator, ipc, tasks, lock })
+        Ok(Self {
+            chain,
+            net,
+            enode,
+            reloader,
+            sdk,
+            rpc,
+            clique,
+            pool,
+            validator,
+            ipc,
+            tasks,
+            lock,
+        })
     }
 
     /// Whether it seals blocks.
@@ -257,8 +292,10 @@ impl Node {
     /// Says goodbye to its peers and ends the node; returns when that is done.
     pub async fn stop(self) {
         drop(self.validator);
+        drop(self.pool);
         drop(self.tasks);
         drop(self.sdk);
+        drop(self.rpc);
         self.ipc.stop().await;
         self.net.shutdown().await;
         match self.chain.map(|chain| chain.head()) {
@@ -284,6 +321,17 @@ fn start_validator(
     let transactions = Arc::clone(validator.transactions());
     let subscription = pool.subscribe(move |_| transactions.notify_one());
     (validator, subscription)
+}
+
+/// Serves JSON-RPC: everything on the Unix socket, and what the options say on ports.
+async fn serve(
+    data_dir: &Path,
+    options: &HttpOptions,
+    module: &Methods,
+) -> Result<(IpcServer, HttpServer), NodeError> {
+    let http = HttpServer::open(options, |apis| rpc::select(module, apis)).await?;
+    let ipc = IpcServer::start(data_dir, rpc::select(module, &Apis::all()))?;
+    Ok((ipc, http))
 }
 
 /// Opens the ports for SDKs, if there are to be some.

@@ -9,6 +9,7 @@ use chainmesh_identity::{Enode, NodeKey, key_file, keystore};
 use chainmesh_net::mesh::NodeType;
 use clap::Args;
 
+use super::rpc::RpcArgs;
 use super::signals::{self, StopSignals};
 use super::{logging, output};
 use crate::config::{
@@ -41,6 +42,7 @@ Examples:
       --bootnode enode://…@10.0.0.1:30303
   chainmesh run --consortium --cert-dir ./n0 --data-dir ./data0 \\
       --node 10.0.0.2:30300
+  chainmesh run --data-dir ./node --http --ws 127.0.0.1:8545
   chainmesh run --config node.toml
 
 A configuration file has the same names, and a flag goes before it:
@@ -68,6 +70,12 @@ For a node of a consortium it has these sections, too:
 
   [mesh]
   groups = [\"group0\"]
+
+This one serves JSON-RPC to wallets, as --http and --ws do:
+  [rpc]
+  http     = \"127.0.0.1:8545\"
+  ws       = \"127.0.0.1:8545\"          # one port may have both
+  http-api = [\"eth\", \"net\", \"web3\", \"txpool\"]
 
 And this one opens ports for the SDKs of FISCO BCOS:
   [sdk]
@@ -141,6 +149,8 @@ pub(super) struct RunArgs {
     /// The directory with ca.crt, node.crt and node.key for the SDKs' ports [default: the node's]
     #[arg(long, value_name = "DIR")]
     sdk_cert_dir: Option<PathBuf>,
+    #[command(flatten)]
+    rpc: RpcArgs,
     /// Read what is not given as a flag from this TOML file
     #[arg(long, value_name = "FILE.toml")]
     config: Option<PathBuf>,
@@ -259,7 +269,9 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
             // A key of another kind has no enode URL.
             Some(_) => format!("{}:{}", enode.host, enode.tcp_port),
         };
-        if let Err(error) = output::line(&name) {
+        let printed = [Some(name), url("http", node.rpc.http), url("ws", node.rpc.ws)];
+        let printed = printed.iter().flatten().try_for_each(|line| output::line(line));
+        if let Err(error) = printed {
             // Whoever started the node need not listen to it.
             tracing::warn!("the node's address was not printed: {error}");
         }
@@ -276,6 +288,11 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
         node.stop().await;
         Ok(())
     })
+}
+
+/// Where JSON-RPC is served.
+fn url(scheme: &str, address: Option<SocketAddr>) -> Option<String> {
+    address.map(|address| format!("{scheme}://{address}"))
 }
 
 /// Flags and sections that contradict each other.
@@ -355,6 +372,8 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     options.network_id = args.network_id;
     options.validator = validator;
     options.sdk = args.sdk(file)?;
+    let rpc = args.rpc.section(file)?;
+    (options.rpc, options.rpc_gas_cap) = (rpc.options(), rpc.gas_cap());
     if args.consortium || file.mesh.is_some() {
         // A node that only follows a chain is an observer.
         let follows = options.chain.is_some() && options.validator.is_none();

@@ -15,6 +15,8 @@ pub(super) fn status(view: &View, seen: u64) -> String {
             "state": node.state.name(),
             "progress": rounded(node.state.progress()),
             "enode": node.enode,
+            "http": node.rpc.map(|address| format!("http://{address}")),
+            "ws": node.rpc.map(|address| format!("ws://{address}")),
             "peers": node.peers,
             "head": head(node),
             "blocksPerSecond": rounded(node.blocks_per_second),

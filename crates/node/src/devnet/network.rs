@@ -1,6 +1,6 @@
 //! The nodes of a development network: how they come into being, and how they end.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -20,6 +20,7 @@ use super::{DevnetOptions, mesh};
 use crate::cli::output::grouped;
 use crate::config::NodeAddress;
 use crate::data_dir::{DataDir, DataDirError};
+use crate::http::{Api, Apis, HttpOptions};
 use crate::node::{Node, NodeOptions};
 use crate::validator::ValidatorOptions;
 
@@ -177,6 +178,7 @@ impl Network {
             options.listen_address = Ipv4Addr::LOCALHOST.into();
             options.port = 0;
             options.max_peers = max_peers;
+            options.rpc = endpoint();
             options.validator = validator;
             if self.consortium.is_some() {
                 // By their addresses, as in a node list of FISCO: the certificate says who is there.
@@ -190,6 +192,9 @@ impl Network {
                 options.boot_nodes.extend(started.first().cloned());
             }
             let node = Node::start(options).await?;
+            if let Some(address) = node.rpc.http {
+                sampler.tell(format!("node {}: JSON-RPC at http://{address}", index + 1));
+            }
             if let Some(ports) = mesh::ports(index + 1, &node) {
                 sampler.tell(ports);
             }
@@ -245,6 +250,19 @@ impl Import {
             })
         });
         Ok(Self { path: path.into(), task, shared })
+    }
+}
+
+/// JSON-RPC over HTTP and WebSocket on one port, for programs on this machine.
+fn endpoint() -> HttpOptions {
+    let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let apis = Apis::of(&[Api::Debug, Api::Eth, Api::Net, Api::Txpool, Api::Web3]);
+    HttpOptions {
+        http: Some(anywhere),
+        ws: Some(anywhere),
+        http_apis: apis.clone(),
+        ws_apis: apis,
+        ..HttpOptions::default()
     }
 }
 

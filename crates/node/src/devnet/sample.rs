@@ -1,6 +1,7 @@
 //! How the network looks at one moment: what all screens show.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,8 @@ pub(super) struct NodeView {
     pub(super) role: Role,
     pub(super) state: State,
     pub(super) enode: Option<String>,
+    /// Where its JSON-RPC is, over HTTP and WebSocket.
+    pub(super) rpc: Option<SocketAddr>,
     pub(super) peers: usize,
     pub(super) head: ChainHead,
     /// Blocks since the start.
@@ -291,6 +294,7 @@ fn view(
         role: member.role,
         state,
         enode: member.node.as_ref().map(|node| node.enode.to_string()),
+        rpc: member.node.as_ref().and_then(|node| node.rpc.http),
         peers: member.node.as_ref().map_or(0, |node| node.net.peer_count()),
         head,
         blocks: head.number.saturating_sub(first),

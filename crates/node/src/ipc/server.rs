@@ -16,10 +16,14 @@ use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, warn};
 
 use super::{FrameError, IpcError, JsonStream, MAX_REQUEST, MAX_SOCKET_PATH, SOCKET_NAME};
-use crate::rpc::dispatch;
+use crate::rpc::conversation::{self, Incoming, Pipe};
+use crate::rpc::dispatch::{self, Connections};
 
 /// Connections at once; one more is closed at once.
 pub const MAX_CONNECTIONS: usize = 32;
+
+/// Subscriptions of one connection, at most.
+const MAX_SUBSCRIPTIONS: u32 = 128;
 
 /// Bytes read at once.
 const READ: usize = 16 * 1024;
@@ -90,7 +94,7 @@ fn bind(data_dir: &Path, path: &Path) -> io::Result<UnixListener> {
 
 async fn accept(listener: UnixListener, methods: Methods) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let mut connections = JoinSet::new();
+    let (mut connections, numbers) = (JoinSet::new(), Connections::default());
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -99,9 +103,11 @@ async fn accept(listener: UnixListener, methods: Methods) {
                         debug!("an IPC connection was not taken: there are {MAX_CONNECTIONS}");
                         continue;
                     };
-                    let methods = methods.clone();
+                    let dispatcher = numbers.open(&methods, MAX_SUBSCRIPTIONS);
+                    let requests = JsonStream::new(MAX_REQUEST);
+                    let socket = Socket { stream, requests, buffer: vec![0; READ] };
                     connections.spawn(async move {
-                        if let Err(error) = serve(stream, &methods).await {
+                        if let Err(error) = conversation::run(socket, &dispatcher, MAX_REQUEST).await {
                             debug!("an IPC connection ended: {error}");
                         }
                         drop(slot);
@@ -118,30 +124,42 @@ async fn accept(listener: UnixListener, methods: Methods) {
     }
 }
 
-/// Answers the requests of one connection, one after the other.
-async fn serve(mut stream: UnixStream, methods: &Methods) -> io::Result<()> {
-    let mut requests = JsonStream::new(MAX_REQUEST);
-    let mut buffer = vec![0; READ];
-    loop {
-        match requests.next_value() {
-            Ok(Some(request)) => {
-                if let Some(mut answer) = dispatch::answer(methods, &request).await {
-                    answer.push('\n');
-                    stream.write_all(answer.as_bytes()).await?;
+/// Both directions of one connection.
+struct Socket {
+    stream: UnixStream,
+    requests: JsonStream,
+    buffer: Vec<u8>,
+}
+
+impl Pipe for Socket {
+    async fn read(&mut self) -> io::Result<Incoming> {
+        loop {
+            match self.requests.next_value() {
+                Ok(Some(request)) => return Ok(Incoming::Request(request)),
+                Ok(None) => match self.stream.read(&mut self.buffer).await? {
+                    0 => return Ok(Incoming::End),
+                    read => self.requests.push(self.buffer.get(..read).unwrap_or_default()),
+                },
+                Err(error @ FrameError::TooLong { .. }) => {
+                    return Ok(Incoming::Lost(dispatch::too_long(&error.to_string())));
+                }
+                Err(FrameError::NotAStructure) => {
+                    return Ok(Incoming::Lost(dispatch::parse_error()));
                 }
             }
-            Ok(None) => match stream.read(&mut buffer).await? {
-                0 => return Ok(()),
-                read => requests.push(buffer.get(..read).unwrap_or_default()),
-            },
-            Err(error) => {
-                let mut answer = match error {
-                    FrameError::NotAStructure => dispatch::parse_error(),
-                    FrameError::TooLong { .. } => dispatch::too_long(&error.to_string()),
-                };
-                answer.push('\n');
-                return stream.write_all(answer.as_bytes()).await;
-            }
         }
+    }
+
+    async fn write(&mut self, text: &str) -> io::Result<()> {
+        self.stream.write_all(text.as_bytes()).await?;
+        self.stream.write_all(b"\n").await
+    }
+
+    async fn finish(&mut self) -> io::Result<()> {
+        self.stream.shutdown().await
+    }
+
+    async fn tick(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

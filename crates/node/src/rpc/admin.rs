@@ -3,15 +3,18 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chainmesh_identity::PeerId;
+use chainmesh_identity::{Enode, PeerId};
+use chainmesh_net::NodeKind;
 use chainmesh_proto::eth::chain::ChainReader;
 use jsonrpsee_core::RegisterMethodError;
 use jsonrpsee_core::server::RpcModule;
-use jsonrpsee_types::ErrorObjectOwned;
+use jsonrpsee_types::{ErrorObjectOwned, Params};
 use serde_json::{Value, json};
 
+use super::RpcContext;
+use super::error::{RpcResult, internal, refused};
+use super::params::Args;
 use super::peers::{ConnectedPeer, WantedPeer};
-use super::{RpcContext, internal};
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
     module.register_method("admin_nodeInfo", |_, context, _| node_info(context))?;
@@ -25,12 +28,42 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
         });
         Ok::<_, ErrorObjectOwned>(connected.collect::<Vec<_>>())
     })?;
+    module
+        .register_method("admin_datadir", |_, context, _| context.data_dir.display().to_string())?;
+    module.register_async_method("admin_addPeer", |params, context, _| async move {
+        add(&params, &context, NodeKind::Static).await
+    })?;
+    module.register_async_method("admin_addTrustedPeer", |params, context, _| async move {
+        add(&params, &context, NodeKind::Trusted).await
+    })?;
+    module.register_async_method("admin_removePeer", |params, context, _| async move {
+        let enode = enode(&params)?;
+        context.net.remove_peer(enode.id).await.map_err(internal)?;
+        Ok::<_, ErrorObjectOwned>(true)
+    })?;
+    // The session ends, too: go-ethereum keeps it, in a slot that is not beside the others.
+    module.register_async_method("admin_removeTrustedPeer", |params, context, _| async move {
+        let enode = enode(&params)?;
+        context.net.remove_peer(enode.id).await.map_err(internal)?;
+        Ok::<_, ErrorObjectOwned>(true)
+    })?;
     module.register_async_method("chainmesh_wantedPeers", |_, context, _| async move {
         let peers = context.net.peers().await.map_err(internal)?;
         let wanted = peers.iter().filter_map(WantedPeer::new);
         Ok::<_, ErrorObjectOwned>(wanted.collect::<Vec<_>>())
     })?;
     Ok(())
+}
+
+fn enode(params: &Params<'_>) -> RpcResult<Enode> {
+    let url: String = Args::new(params, 1)?.required()?;
+    url.parse().map_err(|why| refused(format_args!("invalid enode: {why}")))
+}
+
+async fn add(params: &Params<'_>, context: &RpcContext, kind: NodeKind) -> RpcResult<bool> {
+    let enode = enode(params)?;
+    context.net.add_peer(&enode, kind).await.map_err(internal)?;
+    Ok(true)
 }
 
 /// The heads of the peers, as far as synchronisation knows them.

@@ -6,7 +6,8 @@ use jsonrpsee_core::server::RpcModule;
 use jsonrpsee_types::ErrorObjectOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{RpcContext, refused};
+use super::RpcContext;
+use super::error::refused;
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
     module.register_method("amop_topics", |_, context, _| {

@@ -1,101 +1,91 @@
 //! `clique_…`: signers, votes, and what the validator of this node is doing. Names and answers are
 //! go-ethereum's; `clique_validator` is ours.
 
-use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{Address, B256};
-use chainmesh_chain::clique::{CliqueHandle, HandleError, Snapshot, ValidatorState};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use alloy_consensus::Header;
+use alloy_primitives::{Address, B256, Bytes};
+use alloy_rlp::Decodable as _;
+use chainmesh_chain::clique::{self, CliqueHandle, Snapshot, ValidatorState};
+use chainmesh_proto::eth::chain::ChainReader as _;
 use jsonrpsee_core::RegisterMethodError;
 use jsonrpsee_core::server::RpcModule;
-use jsonrpsee_types::{ErrorObjectOwned, Params};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::{RpcContext, refused};
-
-type RpcResult<T> = Result<T, ErrorObjectOwned>;
+use super::RpcContext;
+use super::blocks::{self, BlockId, BlockTag};
+use super::error::{RpcResult, internal, invalid_params, refused};
+use super::params::{Args, Hex};
+use super::reading::read;
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
-    module.register_method("clique_propose", |params, context, _| {
-        let (address, authorize): (Address, bool) = params.parse()?;
-        handle(context)?.propose(address, authorize).map_err(|why| failed(&why))?;
-        RpcResult::Ok(Value::Null)
+    read(module, "clique_getSnapshot", 1, |context, args| Ok(shown(&*by_tag(context, args)?)))?;
+    read(module, "clique_getSnapshotAtHash", 1, |context, args| {
+        let Hex(hash) = args.required()?;
+        Ok(shown(&*snapshot(context, hash)?))
     })?;
-    module.register_method("clique_discard", |params, context, _| {
-        handle(context)?.discard(params.one::<Address>()?);
-        RpcResult::Ok(Value::Null)
+    read(module, "clique_getSigners", 1, |context, args| {
+        Ok(json!(by_tag(context, args)?.signers()))
     })?;
-    module.register_method("clique_proposals", |_, context, _| {
-        RpcResult::Ok(json!(handle(context)?.proposals()))
+    read(module, "clique_getSignersAtHash", 1, |context, args| {
+        let Hex(hash) = args.required()?;
+        Ok(json!(snapshot(context, hash)?.signers()))
     })?;
-    module.register_method("clique_validator", |_, context, _| {
-        RpcResult::Ok(validator(&handle(context)?.validator_state()))
-    })?;
-    module.register_blocking_method("clique_status", |_, context, _| {
-        let status = handle(&context)?.status().map_err(|why| failed(&why))?;
-        RpcResult::Ok(json!({
+    read(module, "clique_status", 0, |context, _| {
+        let status = handle(context)?.status().map_err(refused)?;
+        let sealed = status.sealed.iter().map(|(signer, blocks)| (signer_name(signer), blocks));
+        Ok(json!({
             "inturnPercent": status.in_turn_percent,
-            "sealerActivity": status.sealed,
+            "sealerActivity": sealed.collect::<BTreeMap<_, _>>(),
             "numBlocks": status.blocks,
         }))
     })?;
-    module.register_blocking_method("clique_getSigners", |params, context, _| {
-        let snapshot = handle(&context)?.snapshot(number(&params)?).map_err(|why| failed(&why))?;
-        RpcResult::Ok(json!(snapshot.signers()))
+    read(module, "clique_getSigner", 1, signer)?;
+    module.register_method("clique_validator", |_, context, _| {
+        RpcResult::Ok(validator(&handle(context)?.validator_state()))
     })?;
-    module.register_blocking_method("clique_getSignersAtHash", |params, context, _| {
-        let signers = handle(&context)?.signers_at(&params.one::<B256>()?);
-        RpcResult::Ok(json!(signers.map_err(|why| failed(&why))?))
+    read(module, "clique_proposals", 0, |context, _| {
+        let proposals = handle(context)?.proposals();
+        let proposals = proposals.iter().map(|(address, vote)| (signer_name(address), vote));
+        Ok(json!(proposals.collect::<BTreeMap<_, _>>()))
     })?;
-    module.register_blocking_method("clique_getSnapshot", |params, context, _| {
-        let snapshot = handle(&context)?.snapshot(number(&params)?).map_err(|why| failed(&why))?;
-        RpcResult::Ok(shown(&snapshot))
+    read(module, "clique_propose", 2, |context, args| {
+        let (Hex(address), authorize) = (args.required()?, args.required()?);
+        handle(context)?.propose(address, authorize).map_err(refused)?;
+        Ok(Value::Null)
     })?;
-    module.register_blocking_method("clique_getSnapshotAtHash", |params, context, _| {
-        let snapshot = handle(&context)?.snapshot_at(&params.one::<B256>()?);
-        RpcResult::Ok(shown(&*snapshot.map_err(|why| failed(&why))?))
-    })?;
-    module.register_blocking_method("clique_getSigner", |params, context, _| {
-        let clique = handle(&context)?;
-        let hash = match params.one::<BlockId>()? {
-            BlockId::Hash(hash) => hash.block_hash,
-            BlockId::Number(tag) => {
-                clique.snapshot(of_tag(tag)).map_err(|why| failed(&why))?.hash()
-            }
-        };
-        RpcResult::Ok(json!(clique.signer_of(&hash).map_err(|why| failed(&why))?))
-    })?;
-    Ok(())
+    read(module, "clique_discard", 1, |context, args| {
+        let Hex(address) = args.required()?;
+        handle(context)?.discard(address);
+        Ok(Value::Null)
+    })
 }
 
 fn handle(context: &RpcContext) -> RpcResult<&CliqueHandle> {
     context.clique.as_ref().ok_or_else(|| refused("this network is no clique network"))
 }
 
-fn failed(why: &HandleError) -> ErrorObjectOwned {
-    refused(why)
-}
-
-/// The block that a question is about; the head if it does not say, or says a tag that a chain
-/// without finality has only one answer to.
-fn number(params: &Params<'_>) -> RpcResult<Option<u64>> {
-    let tag = params.sequence().optional_next::<Option<BlockNumberOrTag>>()?;
-    Ok(tag.flatten().and_then(of_tag))
-}
-
-const fn of_tag(tag: BlockNumberOrTag) -> Option<u64> {
-    match tag {
-        BlockNumberOrTag::Number(number) => Some(number),
-        BlockNumberOrTag::Earliest => Some(0),
-        _ => None,
+fn snapshot(context: &RpcContext, hash: B256) -> RpcResult<Arc<Snapshot>> {
+    let chain = context.chain()?;
+    if chain.number_of(&hash).map_err(internal)?.is_none() {
+        return Err(refused("unknown block"));
     }
+    let snapshot = chain.clique_snapshot(&hash).map_err(internal)?;
+    snapshot.ok_or_else(|| refused("this network has no clique signers"))
 }
 
-/// A snapshot as go-ethereum writes it.
+fn by_tag(context: &RpcContext, args: &mut Args) -> RpcResult<Arc<Snapshot>> {
+    let tag = args.optional::<BlockTag>()?.unwrap_or_default();
+    let hash = blocks::by_tag(context.chain()?, tag)?;
+    snapshot(context, hash.ok_or_else(|| refused("unknown block"))?)
+}
+
 fn shown(snapshot: &Snapshot) -> Value {
-    let signers: Map<String, Value> =
-        snapshot.signers().iter().map(|who| (format!("{who:#x}"), json!({}))).collect();
-    let recents: Map<String, Value> =
-        snapshot.recents().iter().map(|(number, who)| (number.to_string(), json!(who))).collect();
-    let vote = |vote: &chainmesh_chain::clique::Vote| {
+    let signers = snapshot.signers().iter().map(|signer| (signer_name(signer), json!({})));
+    let recents = snapshot.recents().iter().map(|(number, who)| (number.to_string(), json!(who)));
+    let votes = snapshot.votes();
+    let vote = |vote: &clique::Vote| {
         json!({
             "signer": vote.signer,
             "block": vote.block,
@@ -103,21 +93,45 @@ fn shown(snapshot: &Snapshot) -> Value {
             "authorize": vote.authorize,
         })
     };
-    let votes: Vec<Value> = snapshot.votes().iter().map(vote).collect();
-    let tally = snapshot.tally().iter();
-    let tally: Map<String, Value> = tally
-        .map(|(who, tally)| {
-            (format!("{who:#x}"), json!({ "authorize": tally.authorize, "votes": tally.votes }))
-        })
-        .collect();
+    let checkpoint = clique::is_checkpoint(snapshot.number(), snapshot.epoch());
+    let tally = snapshot.tally().iter().map(|(address, tally)| {
+        (signer_name(address), json!({"authorize": tally.authorize, "votes": tally.votes}))
+    });
     json!({
         "number": snapshot.number(),
         "hash": snapshot.hash(),
-        "signers": signers,
-        "recents": recents,
-        "votes": votes,
-        "tally": tally,
+        "signers": signers.collect::<BTreeMap<_, _>>(),
+        "recents": recents.collect::<BTreeMap<_, _>>(),
+        // Of a checkpoint go-ethereum says `null`.
+        "votes": (!checkpoint).then(|| votes.iter().map(vote).collect::<Vec<_>>()),
+        "tally": tally.collect::<BTreeMap<_, _>>(),
     })
+}
+
+/// An address as a key of an object: without the checksum of its letters.
+fn signer_name(address: &Address) -> String {
+    format!("{address:#x}")
+}
+
+/// Who sealed a block: one of ours by number, name or hash, or any as bytes.
+fn signer(context: &RpcContext, args: &mut Args) -> RpcResult<Value> {
+    let what: Value = args.optional()?.unwrap_or_else(|| json!("latest"));
+    let header = match serde_json::from_value::<BlockId>(what.clone()) {
+        Ok(id) => blocks::header(context.chain()?, id)?.1,
+        Err(why) => match serde_json::from_value::<Hex<Bytes>>(what) {
+            Ok(Hex(rlp)) => decode(&rlp).map_err(refused)?,
+            Err(_) => return Err(invalid_params(format_args!("invalid argument 0: {why}"))),
+        },
+    };
+    Ok(json!(clique::signer(&header).map_err(refused)?))
+}
+
+/// The header of a block, or a header, as bytes.
+fn decode(rlp: &[u8]) -> Result<Header, alloy_rlp::Error> {
+    match chainmesh_chain::block::decode(rlp) {
+        Ok(block) => Ok(block.header),
+        Err(_) => Header::decode(&mut &*rlp),
+    }
 }
 
 /// What the validator is doing: a word for programs, a sentence for people, and since when.

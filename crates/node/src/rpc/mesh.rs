@@ -21,7 +21,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::{RpcContext, refused};
+use super::RpcContext;
+use super::error::refused;
 pub(crate) use listeners::Listeners;
 pub use listeners::{MAX_LISTENERS, Received, ReceivedMessage};
 use status::MeshStatus;

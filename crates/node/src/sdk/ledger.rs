@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::calls::Later;
-use crate::rpc::dispatch;
+use crate::rpc::dispatch::Connections;
 
 /// Longest call that is read, bytes. Chosen: calls of an SDK's start have a hundred; a transaction
 /// would not be taken anyway.
@@ -106,8 +106,9 @@ impl Ledger {
         match self.methods.get() {
             Some(methods) if is_read_only(&method) => {
                 let (methods, call) = (methods.clone(), call.clone());
+                let dispatcher = Connections::default().without_subscriptions(&methods);
                 Answer::Later(Box::pin(async move {
-                    line(dispatch::answer(&methods, &call).await.unwrap_or_default())
+                    line(dispatcher.answer(&call).await.text.unwrap_or_default())
                 }))
             }
             _ => Answer::Now(line(self.answer_to(generation, &method, &id).to_string())),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::{Blocks, PROGRAM, directory, end, fails, succeeds, text};
 
 /// A run of `chainmesh devnet --json` whose lines are looked at as they come.
-struct Devnet {
+pub(crate) struct Devnet {
     child: Child,
     stdout: BufReader<ChildStdout>,
 }
@@ -22,7 +22,7 @@ impl Drop for Devnet {
 }
 
 impl Devnet {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(PROGRAM)
             .args(["devnet", "--json"])
             .args(arguments)
@@ -47,7 +47,7 @@ impl Devnet {
     }
 
     /// Reads status lines until one is as wanted, and gives that one and the events so far.
-    fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> (Value, Vec<String>) {
+    pub(crate) fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> (Value, Vec<String>) {
         let mut events = Vec::new();
         // A line a second: a minute is long enough for a busy machine.
         for _ in 0..60 {

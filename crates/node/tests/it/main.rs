@@ -8,6 +8,7 @@ mod init;
 mod ipc;
 mod key;
 mod mesh;
+mod rpc;
 mod run;
 mod sdk;
 mod support;

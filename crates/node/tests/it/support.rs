@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use chainmesh_chain::genesis::{DevNetwork, dev_clique};
 use chainmesh_chain::{Chain, ChainOptions, ChainSpec, Producer, block, clique};
 use chainmesh_identity::NodeKey;
@@ -74,12 +74,18 @@ pub(crate) struct Blocks {
 impl Blocks {
     /// Makes a chain; networks with another seed have another genesis block.
     pub(crate) fn make(seed: u8, count: u64) -> Self {
+        Self::with_wei(seed, count, 0)
+    }
+
+    /// The same, whose signer owns so much.
+    pub(crate) fn with_wei(seed: u8, count: u64, wei: u128) -> Self {
         let directory = directory();
         let node_key = NodeKey::from_entropy([seed; 32]);
         let key = node_key.to_hex().parse().unwrap();
         let timestamp = 1_700_000_000;
         let signers: Vec<Address> = vec![clique::address(node_key.public_key())];
-        let balances = Vec::new();
+        let balances = signers.iter().map(|signer| (*signer, U256::from(wei)));
+        let balances = balances.filter(|(_, wei)| !wei.is_zero()).collect();
         let genesis =
             dev_clique(&DevNetwork { chain_id: 7, period: 1, timestamp, signers, balances });
         let json = serde_json::to_vec(&genesis).unwrap();
@@ -156,6 +162,15 @@ impl Process {
     /// `chainmesh run` on loopback, at a port of the system's choice; started when it has printed
     /// its URL.
     pub(crate) fn run(data_dir: &Path, more: &[&str]) -> Self {
+        Self::run_and_read(data_dir, more, 0).0
+    }
+
+    /// The same, with so many lines that it prints behind its URL.
+    pub(crate) fn run_and_read(
+        data_dir: &Path,
+        more: &[&str],
+        lines: usize,
+    ) -> (Self, Vec<String>) {
         let mut child = Command::new(PROGRAM)
             .args(["run", "--listen", "127.0.0.1", "--port", "0", "--data-dir", &text(data_dir)])
             .args(more)
@@ -164,15 +179,20 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut enode = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut enode).unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = || {
+            let mut line = String::new();
+            stdout.read_line(&mut line).unwrap();
+            line.trim().to_owned()
+        };
+        let enode = line();
         let log = Log::read(child.stderr.take().unwrap());
-        let (data_dir, enode) = (data_dir.into(), enode.trim().into());
-        let mut process = Self { child, data_dir, enode, log };
+        let mut process = Self { child, data_dir: data_dir.into(), enode, log };
         if process.enode.is_empty() {
             panic!("the node did not start: {}", process.stderr());
         }
-        process
+        let lines = (0..lines).map(|_| line()).collect();
+        (process, lines)
     }
 
     pub(crate) fn id(&self) -> u32 {
