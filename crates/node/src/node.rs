@@ -146,6 +146,11 @@ impl Node {
         let network_id = options.network_id.unwrap_or(config.chain_id);
         let net = chainmesh_net::start(config).await?;
         let NodeOptions { lock, chain, key, sdk, .. } = options;
+        let sdk_tls = sdk.as_ref().is_some_and(|sdk| sdk.tls);
+        // The client may be started elsewhere.
+        let sdk_certificates = sdk.as_ref().and_then(|sdk| sdk.directory.as_ref());
+        let sdk_certificates =
+            sdk_certificates.and_then(|directory| std::path::absolute(directory).ok());
         let sdk = match open_ports(sdk.as_ref(), &net, chain.as_ref(), material.as_ref()).await {
             Ok(sdk) => sdk,
             Err(error) => {
@@ -163,6 +168,8 @@ impl Node {
             reloader: reloader.clone(),
             sdk_channel: sdk.as_ref().and_then(|ports| ports.channel),
             sdk_websocket: sdk.as_ref().and_then(|ports| ports.websocket),
+            sdk_tls,
+            sdk_certificates,
             ..context
         };
         let ipc = match IpcServer::start(lock.data_dir(), rpc::module(context)) {

@@ -10,6 +10,7 @@ pub mod peers;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use chainmesh_chain::Chain;
@@ -42,6 +43,10 @@ pub struct RpcContext {
     pub(crate) sdk_channel: Option<SocketAddr>,
     /// Where SDKs of 3.x connect.
     pub(crate) sdk_websocket: Option<SocketAddr>,
+    /// Whether they speak TLS.
+    pub(crate) sdk_tls: bool,
+    /// Where a client on this machine finds certificates that they accept.
+    pub(crate) sdk_certificates: Option<PathBuf>,
 }
 
 impl RpcContext {
@@ -74,6 +79,8 @@ impl RpcContext {
             listeners: Default::default(),
             sdk_channel: None,
             sdk_websocket: None,
+            sdk_tls: false,
+            sdk_certificates: None,
         }
     }
 }
