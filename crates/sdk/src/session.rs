@@ -114,7 +114,7 @@ impl Driver {
         face: &mut P,
         cx: &mut Context<'_>,
     ) -> Result<bool, Ended> {
-        let mut moved = false;
+        let (mut moved, mut closed) = (false, None);
         while let Poll::Ready(Some(control)) = self.controls.poll_recv(cx) {
             moved = true;
             match control {
@@ -124,10 +124,7 @@ impl Driver {
                     }
                     self.confirm_with_beat(face);
                 }
-                Control::Close(done) => {
-                    leave(face);
-                    return Err(Ended::Closed(done));
-                }
+                Control::Close(done) => closed = Some(done),
             }
         }
         if self.shared.take_dropped() && self.topics.sweep() {
@@ -138,19 +135,22 @@ impl Driver {
             moved = true;
             self.reply(face, left);
         }
-        while face.waiting() < WRITING {
+        // What was said before the goodbye is written before it.
+        let most = if closed.is_some() { usize::MAX } else { WRITING };
+        while face.waiting() < most {
             let Poll::Ready(Some(reply)) = self.replies.poll_recv(cx) else { break };
             moved = true;
             self.reply(face, reply);
         }
-        while face.waiting() < WRITING {
+        let mut dropped = false;
+        while face.waiting() < most && !dropped {
             let order = match self.held.pop_front() {
                 Some(order) => order,
                 None => match self.orders.poll_recv(cx) {
                     Poll::Ready(Some(order)) => order,
                     Poll::Ready(None) => {
-                        leave(face);
-                        return Err(Ended::Dropped);
+                        dropped = true;
+                        continue;
                     }
                     Poll::Pending => break,
                 },
@@ -158,7 +158,17 @@ impl Driver {
             moved = true;
             self.carry_out(face, order);
         }
-        Ok(moved)
+        match (closed, dropped) {
+            (None, false) => Ok(moved),
+            (Some(done), _) => {
+                leave(face);
+                Err(Ended::Closed(done))
+            }
+            (None, true) => {
+                leave(face);
+                Err(Ended::Dropped)
+            }
+        }
     }
 
     fn carry_out<P: Protocol>(&mut self, face: &mut P, order: Order) {

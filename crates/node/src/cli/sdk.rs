@@ -18,7 +18,6 @@ const SHOWN: usize = 4096;
 
 /// To which node, and with which certificate.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Which node")]
 pub(super) struct SdkPort {
     /// The SDK port of a node: wss://host:port or ws://host:port (3.x), channel://host:port (2.x);
     /// may be given several times, and the next one is taken when a node is lost
@@ -93,9 +92,11 @@ pub(super) async fn tell_state(client: &Client) {
     while state.changed().await.is_ok() {
         let now = state.borrow_and_update().clone();
         match now {
+            // Only what is lost can come again.
             State::Connected { url } => {
-                output::note(&format!("connected to {url} again"));
-                lost = false;
+                if std::mem::take(&mut lost) {
+                    output::note(&format!("connected to {url} again"));
+                }
             }
             State::Reconnecting { last, pause, .. } => {
                 let word = if lost { "still not connected" } else { "the connection is lost" };

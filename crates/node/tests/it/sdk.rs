@@ -1,6 +1,8 @@
 //! SDKs of FISCO BCOS at the ports of real nodes, over TLS between the nodes.
 
 mod client;
+mod commands;
+mod library;
 mod limits;
 
 use std::path::{Path, PathBuf};

@@ -143,7 +143,11 @@ impl Tally {
         let span = self.began.elapsed();
         let rate = rates(self.done, self.bytes, span.as_secs_f64().max(1e-9));
         let (counts, times) = (self.counts(), self.percentiles());
-        output::note(&format!("{counts} in {}: {rate}{times}", output::duration(span)));
+        let span = match span.as_millis() {
+            short @ ..1_000 => format!("{short} ms"),
+            _ => output::duration(span),
+        };
+        output::note(&format!("{counts} in {span}: {rate}{times}"));
         match (self.failed, self.reason) {
             (0, _) | (_, None) => Ok(()),
             (failed, Some(reason)) => {
