@@ -30,9 +30,10 @@ counters! {
     received,
     /// Messages that were handed to a node.
     published,
-    /// Replies, refusals and acknowledgements that were handed to a node.
+    /// Replies and acknowledgements that were handed to a node.
     replied,
-    /// Replies that could not be given: the connection over which the question came was lost.
+    /// Replies that could not be given: the connection over which the question came was lost, or
+    /// the reply was too long.
     replies_lost,
     /// Times that reading was stopped because the application did not take its messages.
     pauses,

@@ -189,10 +189,7 @@ async fn hello_websocket(
     let opened = tokio_tungstenite::client_async_with_config(address, stream, options).await;
     let (socket, _) = opened.map_err(|error| match error {
         Error::Http(answer) => Silence::Other(DialError::NotWebSocket(answer.status().as_u16())),
-        error => match websocket::lost(error) {
-            Lost::WebSocket(error) => Silence::Other(DialError::WebSocket(error)),
-            lost => Silence::Lost(lost),
-        },
+        error => Silence::Lost(websocket::lost(error)),
     })?;
     let mut face = Box::new(WebSocket::new(socket, seqs));
     let hello = ws::Handshake { max_version: *WS_VERSIONS.end(), min_version: 0, module: MODULE };
@@ -237,7 +234,7 @@ fn why(url: &NodeUrl, silence: Silence, verdict: &Verdict) -> DialError {
             error => error,
         },
         Lost::Broken(error) => DialError::Ended { hint, source: Some(error) },
-        Lost::WebSocket(error) => DialError::WebSocket(error),
+        Lost::WebSocket(source) => DialError::WebSocket { hint, source },
         Lost::Unreadable(error) => DialError::NotANode(error),
         Lost::Ended | Lost::Silent(_) => ended(hint),
     }

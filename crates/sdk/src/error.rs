@@ -74,8 +74,13 @@ pub enum DialError {
     #[error("an HTTP server answers there (status {0}), and it is no WebSocket port of a node")]
     NotWebSocket(u16),
     /// The WebSocket could not be opened for another reason.
-    #[error("there is no WebSocket: {0}")]
-    WebSocket(#[source] Box<tokio_tungstenite::tungstenite::Error>),
+    #[error("there is no WebSocket ({source}): {hint}")]
+    WebSocket {
+        /// What is usually the reason.
+        hint: &'static str,
+        /// What the library says.
+        source: Box<tokio_tungstenite::tungstenite::Error>,
+    },
     /// What listens there answers, and not as a node: the wrong port.
     #[error("what listens there is no SDK port of a node: {0}")]
     NotANode(#[source] AmopError),
@@ -147,8 +152,9 @@ pub enum ConnectionError {
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// Nobody follows the topic: 100 (2.x), 3001 or 3002 (3.x).
-    #[error("nobody follows the topic ({code})")]
+    /// Nobody follows the topic: 3001 (3.x). With 100 (2.x), 104 and 3002 somebody may follow it
+    /// who has not answered, or is gone.
+    #[error("{} ({code})", no_subscriber(*code))]
     NoSubscriber {
         /// The node's code.
         code: i32,
@@ -209,16 +215,23 @@ impl PublishError {
     #[must_use]
     pub const fn may_have_arrived(&self) -> bool {
         match self {
+            Self::NoSubscriber { code } => *code != 3001,
             Self::SubscriberSilent { .. }
             | Self::Refused { .. }
             | Self::Timeout(_)
             | Self::ConnectionLost(_) => true,
-            Self::NoSubscriber { .. }
-            | Self::BandwidthLimited { .. }
+            Self::BandwidthLimited { .. }
             | Self::NotConnected(_)
             | Self::Unsendable(_)
             | Self::Closed => false,
         }
+    }
+}
+
+const fn no_subscriber(code: i32) -> &'static str {
+    match code {
+        3001 => "nobody follows the topic",
+        _ => "nobody follows the topic, or nobody who does has answered",
     }
 }
 

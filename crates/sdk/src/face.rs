@@ -44,14 +44,6 @@ pub(crate) enum AnswerTo {
     WebSocket(Bytes),
 }
 
-/// What a subscriber says to a message.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Answer(Bytes),
-    /// Somebody else is to be asked.
-    Refusal,
-}
-
 /// One of the two protocols on its connection. What is said waits in memory until it is flushed.
 pub(crate) trait Protocol: Send {
     /// What came next.
@@ -82,7 +74,7 @@ pub(crate) trait Protocol: Send {
     fn call(&mut self, number: u64, body: Bytes) -> Result<(), EncodeError>;
 
     /// Answers a message. What was asked over the other protocol cannot be answered.
-    fn answer(&mut self, to: AnswerTo, topic: &Bytes, outcome: Outcome) -> Result<(), EncodeError>;
+    fn answer(&mut self, to: AnswerTo, topic: &Bytes, payload: Bytes) -> Result<(), EncodeError>;
 
     /// Follows these topics and no others.
     fn subscribe(&mut self, topics: &Subscription) -> Result<(), EncodeError>;

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::counters::count;
 use crate::driver::{Driver, PRECISION, Pending};
 use crate::error::{Lost, PublishError};
-use crate::face::{AnswerTo, Incoming, Outcome, Protocol, Refusal};
+use crate::face::{AnswerTo, Incoming, Protocol, Refusal};
 use crate::shared::{Control, Order, ReplyOrder, What};
 use crate::subscription::{Kind, Message, Queued};
 
@@ -197,16 +197,13 @@ impl Driver {
     }
 
     fn reply<P: Protocol>(&self, face: &mut P, reply: ReplyOrder) {
-        let ReplyOrder { connection, to, topic, outcome } = reply;
+        let ReplyOrder { connection, to, topic, payload } = reply;
         let counting = &self.shared.counting;
-        if connection != self.connection {
-            count(&counting.replies_lost);
-        } else if face.answer(to.clone(), &topic, outcome).is_ok() {
+        // One that is too long for the protocol is lost, too: somebody else is asked.
+        if connection == self.connection && face.answer(to, &topic, payload).is_ok() {
             count(&counting.replied);
         } else {
-            // It is too long for the protocol: somebody else is to be asked.
             count(&counting.replies_lost);
-            let _ = face.answer(to, &topic, Outcome::Refusal);
         }
     }
 
@@ -246,7 +243,7 @@ impl Driver {
             let Poll::Ready(incoming) = face.poll_receive(cx)? else { return Ok(moved) };
             moved = true;
             session.heard = true;
-            self.came(face, session, incoming);
+            self.came(session, incoming);
         }
         Ok(moved)
     }
@@ -261,7 +258,7 @@ impl Driver {
         self.shared.has_room()
     }
 
-    fn came<P: Protocol>(&mut self, face: &mut P, session: &mut Session, incoming: Incoming) {
+    fn came(&mut self, session: &mut Session, incoming: Incoming) {
         match incoming {
             Incoming::Answer { number, result } => match self.pending.remove(&number) {
                 Some(pending) => {
@@ -270,7 +267,7 @@ impl Driver {
                 None => count(&self.shared.counting.late),
             },
             Incoming::Message { kind, seq, topic, payload } => {
-                self.deliver(face, session, (kind, seq), &topic, payload);
+                self.deliver(session, (kind, seq), &topic, payload);
             }
             Incoming::Alive(Some(number)) => {
                 for one in self.unconfirmed.extract_if(.., |one| one.number == Some(number)) {
@@ -282,21 +279,15 @@ impl Driver {
         }
     }
 
-    fn deliver<P: Protocol>(
+    fn deliver(
         &mut self,
-        face: &mut P,
         session: &mut Session,
         (kind, seq): (Kind, AnswerTo),
         topic: &Bytes,
         payload: Bytes,
     ) {
-        let Some(followers) = self.topics.of(topic) else {
-            // It was left a moment ago.
-            if kind == Kind::Unicast {
-                let _ = face.answer(seq, topic, Outcome::Refusal);
-            }
-            return;
-        };
+        // It was left a moment ago; who does not answer is not asked for long.
+        let Some(followers) = self.topics.of(topic) else { return };
         self.sequence += 1;
         let numbers = (self.sequence, self.connection);
         let name = Arc::clone(&followers.name);
@@ -311,7 +302,7 @@ impl Driver {
                     let place = async move { queue.reserve_owned().await.ok() };
                     session.parked.push_back((Box::pin(place), message));
                 }
-                // A message to a subscription that was dropped is refused when it is dropped.
+                // Of a subscription that was dropped nothing is answered.
                 Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
             }
         }

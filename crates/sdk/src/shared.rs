@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::counters::Counting;
 use crate::error::{PublishError, SubscribeError};
-use crate::face::{AnswerTo, Outcome};
+use crate::face::AnswerTo;
 use crate::subscription::{Kind, Queued};
 
 /// Replies that wait for the task, above which a reply waits.
@@ -62,7 +62,7 @@ pub(crate) struct ReplyOrder {
     pub(crate) connection: u64,
     pub(crate) to: AnswerTo,
     pub(crate) topic: Bytes,
-    pub(crate) outcome: Outcome,
+    pub(crate) payload: Bytes,
 }
 
 /// What seldom happens.

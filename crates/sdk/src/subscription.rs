@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::client::{Hands, State};
 use crate::error::ReplyError;
-use crate::face::{AnswerTo, Outcome};
+use crate::face::AnswerTo;
 use crate::shared::{ReplyOrder, Shared};
 
 /// What a message in memory counts beside what it says, bytes.
@@ -99,8 +99,9 @@ impl fmt::Debug for Subscription {
 
 /// Something that was said on a topic. AMOP does not tell by whom.
 ///
-/// A unicast waits for an answer: [`reply`](Self::reply), or [`refuse`](Self::refuse) so that the
-/// node asks another subscriber. One that is dropped is acknowledged with an empty answer.
+/// A unicast waits for an answer: [`reply`](Self::reply), or [`pass_on`](Self::pass_on) so that the
+/// node asks another subscriber. One that is dropped is acknowledged with an empty answer. What an
+/// application has not taken when it drops its subscription or its client is passed on.
 pub struct Message {
     topic: Arc<TopicName>,
     payload: Bytes,
@@ -155,34 +156,30 @@ impl Message {
     /// See [`ReplyError`]. A connection that is lost later is not noticed.
     pub async fn reply(mut self, payload: impl Into<Bytes>) -> Result<(), ReplyError> {
         let to = self.waits.take().ok_or(ReplyError::Multicast)?;
-        let order = self.order(to, Outcome::Answer(payload.into()));
+        let order = self.order(to, payload.into());
         if self.shared.is_over(self.connection) || !self.shared.reply(order).await {
             return Err(ReplyError::ConnectionLost);
         }
         Ok(())
     }
 
-    /// Says no to a unicast: the node asks another subscriber, or tells the publisher that there is
-    /// none.
-    pub fn refuse(mut self) {
-        self.answer_now(Outcome::Refusal);
+    /// Does not answer: the node asks another subscriber (ours after 5 s), or tells the publisher
+    /// that nobody has answered. The protocols have no quicker way.
+    pub fn pass_on(mut self) {
+        self.waits = None;
     }
 
-    fn answer_now(&mut self, outcome: Outcome) {
-        if let Some(to) = self.waits.take() {
-            let order = self.order(to, outcome);
-            self.shared.reply_now(order);
-        }
-    }
-
-    fn order(&self, to: AnswerTo, outcome: Outcome) -> ReplyOrder {
-        ReplyOrder { connection: self.connection, to, topic: self.topic.bytes.clone(), outcome }
+    fn order(&self, to: AnswerTo, payload: Bytes) -> ReplyOrder {
+        ReplyOrder { connection: self.connection, to, topic: self.topic.bytes.clone(), payload }
     }
 }
 
 impl Drop for Message {
     fn drop(&mut self) {
-        self.answer_now(Outcome::Answer(Bytes::new()));
+        if let Some(to) = self.waits.take() {
+            let order = self.order(to, Bytes::new());
+            self.shared.reply_now(order);
+        }
     }
 }
 
@@ -223,9 +220,9 @@ impl Queued {
 impl Drop for Queued {
     /// Nobody has seen it: somebody else is to be asked.
     fn drop(&mut self) {
-        if let Some(mut message) = self.message.take() {
+        if let Some(message) = self.message.take() {
             message.shared.release(self.bytes);
-            message.answer_now(Outcome::Refusal);
+            message.pass_on();
         }
     }
 }

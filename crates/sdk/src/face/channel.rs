@@ -13,7 +13,7 @@ use chainmesh_wire::amop::{AmopError, Subscription};
 use chainmesh_wire::mesh::EncodeError;
 use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
 
-use super::{AnswerTo, Incoming, Outcome, Protocol, Refusal, Seqs};
+use super::{AnswerTo, Incoming, Protocol, Refusal, Seqs};
 use crate::error::Lost;
 use crate::stream::Stream;
 use crate::subscription::Kind;
@@ -211,19 +211,11 @@ impl Protocol for Channel {
         self.send(&Frame::new(FrameType::Rpc, self.seqs.of(number), body))
     }
 
-    fn answer(&mut self, to: AnswerTo, topic: &Bytes, outcome: Outcome) -> Result<(), EncodeError> {
+    fn answer(&mut self, to: AnswerTo, topic: &Bytes, payload: Bytes) -> Result<(), EncodeError> {
         let AnswerTo::Channel(seq) = to else { return Ok(()) };
-        match outcome {
-            Outcome::Answer(payload) => {
-                let body = TopicBody::new(topic.clone(), payload);
-                self.put(body.to_frame_parts(FrameType::AmopResponse, seq)?);
-                Ok(())
-            }
-            Outcome::Refusal => {
-                let question = Frame::new(FrameType::AmopRequest, seq, Bytes::new());
-                self.send(&question.failure(ResultCode::REMOTE_PEER_UNAVAILABLE))
-            }
-        }
+        let body = TopicBody::new(topic.clone(), payload);
+        self.put(body.to_frame_parts(FrameType::AmopResponse, seq)?);
+        Ok(())
     }
 
     fn subscribe(&mut self, topics: &Subscription) -> Result<(), EncodeError> {

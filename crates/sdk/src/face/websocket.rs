@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::{AnswerTo, Incoming, Outcome, Protocol, Refusal, Seqs};
+use super::{AnswerTo, Incoming, Protocol, Refusal, Seqs};
 use crate::error::Lost;
 use crate::stream::Stream;
 use crate::subscription::Kind;
@@ -204,16 +204,9 @@ impl Protocol for WebSocket {
         self.send(&head, &[], &body)
     }
 
-    fn answer(&mut self, to: AnswerTo, _: &Bytes, outcome: Outcome) -> Result<(), EncodeError> {
+    fn answer(&mut self, to: AnswerTo, _: &Bytes, payload: Bytes) -> Result<(), EncodeError> {
         let AnswerTo::WebSocket(seq) = to else { return Ok(()) };
-        let mut head = WsMessage::new(WsType::AmopResponse, seq, Bytes::new());
-        match outcome {
-            Outcome::Answer(payload) => self.send(&head, &[], &payload),
-            Outcome::Refusal => {
-                (head.kind, head.status) = (WsType::Untyped, WsStatus::NOT_FOUND_CLIENT_BY_TOPIC);
-                self.send(&head, &[], b"the subscriber does not take it")
-            }
-        }
+        self.send(&WsMessage::new(WsType::AmopResponse, seq, Bytes::new()), &[], &payload)
     }
 
     fn subscribe(&mut self, topics: &Subscription) -> Result<(), EncodeError> {
