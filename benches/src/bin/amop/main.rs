@@ -37,6 +37,12 @@ struct Args {
     /// Only this part
     #[arg(long, value_parser = ["pairs", "crowd", "memory"])]
     only: Option<String>,
+    /// Only with so many pairs
+    #[arg(long)]
+    pairs: Option<usize>,
+    /// Only systems with this in their name
+    #[arg(long, default_value = "")]
+    system: String,
     /// The program chainmesh [default: the one beside this program]
     #[arg(long)]
     chainmesh: Option<PathBuf>,
@@ -85,6 +91,7 @@ fn main() -> io::Result<()> {
             args.nats.display()
         ),
     }
+    systems.retain(|system| system.name.contains(&args.system));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let part = |name: &str| args.only.as_deref().is_none_or(|only| only == name);
@@ -133,7 +140,8 @@ async fn pairs_table(args: &Args, program: &std::path::Path, systems: &[System])
     for pattern in [Pattern::Unicast, Pattern::Multicast] {
         let windows: &[usize] = if pattern == Pattern::Unicast { &[1, 16] } else { &[1, 64] };
         for &window in windows {
-            for pairs in [1, 10, 100] {
+            let all = [1, 10, 100].into_iter();
+            for pairs in all.filter(|pairs| args.pairs.is_none_or(|only| only == *pairs)) {
                 let time = Duration::from_secs_f64(args.secs);
                 let load = Load { pattern, pairs, window, size: SIZE, time };
                 let mut measured = Vec::new();
@@ -149,7 +157,7 @@ async fn pairs_table(args: &Args, program: &std::path::Path, systems: &[System])
                     let failed = if it.failed == 0 {
                         String::new()
                     } else {
-                        format!(" ({} failed)", it.failed)
+                        format!(" ({} failed: {})", it.failed, it.code)
                     };
                     println!(
                         "| {pattern:?} | {pairs} | {} | {} | {:.0}{failed} | {:.0} | {:.0} | {:.1} | {ratio} |",

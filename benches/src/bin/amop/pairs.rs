@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::link::{Link, Place};
 use crate::protocol::Event;
@@ -20,6 +20,8 @@ const WARM_UP: Duration = Duration::from_millis(700);
 const PROBE: Duration = Duration::from_millis(200);
 /// How long it is tried.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked whether it is over.
+const TICK: Duration = Duration::from_millis(100);
 /// Messages that are written at once, at most.
 const BATCH: usize = 64;
 
@@ -56,6 +58,8 @@ pub(crate) struct Measured {
     pub(crate) cpu: f64,
     /// Answers that were none.
     pub(crate) failed: u64,
+    /// The code of one of them.
+    pub(crate) code: i32,
 }
 
 /// Whether it is counted: 0 not yet, 1 yes, 2 over.
@@ -81,6 +85,8 @@ impl Phase {
 pub(crate) struct Tally {
     pub(crate) times: Vec<u32>,
     failed: u64,
+    /// Of the last failure.
+    code: i32,
 }
 
 impl Tally {
@@ -91,6 +97,7 @@ impl Tally {
     pub(crate) fn add(&mut self, other: Self) {
         self.times.extend(other.times);
         self.failed += other.failed;
+        self.code = if other.code == 0 { self.code } else { other.code };
     }
 
     /// The time below which this share (in hundredths) of them is.
@@ -133,8 +140,8 @@ async fn probe(link: &mut Link, topic: &str) -> io::Result<()> {
         link.flush().await?;
         let answered = async {
             loop {
-                if let Event::Answer { good, .. } = link.next().await? {
-                    return Ok::<_, io::Error>(good);
+                if let Event::Answer { code, .. } = link.next().await? {
+                    return Ok::<_, io::Error>(code == 0);
                 }
             }
         };
@@ -157,6 +164,29 @@ pub(crate) async fn publisher_for(place: &Place, topic: &str) -> io::Result<Link
     Ok(link)
 }
 
+/// A publisher and its subscriber, which answers already.
+struct Pair {
+    publisher: Publisher,
+    arrived: Arc<Semaphore>,
+    subscriber: JoinHandle<io::Result<Tally>>,
+}
+
+async fn pair(
+    places: [Place; 2],
+    load: Load,
+    start: Instant,
+    phase: Arc<Phase>,
+) -> io::Result<Pair> {
+    let mut link = Link::open(&places[1], false).await?;
+    let topic = format!("bench{}", link.client);
+    link.subscribe(&[&topic]).await?;
+    let arrived = Arc::new(Semaphore::new(load.window));
+    let reading = subscribe(link, topic.clone(), start, phase, Arc::clone(&arrived));
+    let subscriber = tokio::spawn(reading);
+    let link = publisher_for(&places[0], &topic).await?;
+    Ok(Pair { publisher: Publisher { link, topic }, arrived, subscriber })
+}
+
 /// Measures one load.
 pub(crate) async fn run(
     servers: &Servers,
@@ -165,25 +195,24 @@ pub(crate) async fn run(
 ) -> io::Result<Measured> {
     let phase = Arc::new(Phase::default());
     let start = Instant::now();
-    let (mut publishers, mut subscribers) = (JoinSet::new(), JoinSet::new());
-    let mut ready = Vec::new();
+    let (mut opening, mut tasks) = (JoinSet::new(), JoinSet::new());
     for _ in 0..load.pairs {
-        let mut link = Link::open(&places[1], false).await?;
-        let topic = format!("bench{}", link.client);
-        link.subscribe(&[&topic]).await?;
-        let arrived = Arc::new(Semaphore::new(load.window));
-        let (phase, arrivals) = (Arc::clone(&phase), Arc::clone(&arrived));
-        subscribers.spawn(subscribe(link, topic.clone(), start, phase, arrivals));
-        ready.push((topic, arrived));
+        opening.spawn(pair(places.clone(), load, start, Arc::clone(&phase)));
     }
-    for (topic, arrived) in ready {
-        let link = publisher_for(&places[0], &topic).await?;
-        let (phase, publisher) = (Arc::clone(&phase), Publisher { link, topic });
-        publishers.spawn(async move {
-            match load.pattern {
-                Pattern::Unicast => ask(publisher, load, phase).await,
-                Pattern::Multicast => tell(publisher, load, start, phase, arrived).await,
-            }
+    let mut ready = Vec::new();
+    while let Some(opened) = opening.join_next().await {
+        ready.push(opened??);
+    }
+    // All are connected before the first one begins.
+    for Pair { publisher, arrived, subscriber } in ready {
+        let phase = Arc::clone(&phase);
+        tasks.spawn(async move {
+            let mut tally = match load.pattern {
+                Pattern::Unicast => ask(publisher, load, phase).await?,
+                Pattern::Multicast => tell(publisher, load, start, phase, arrived).await?,
+            };
+            tally.add(subscriber.await??);
+            Ok::<_, io::Error>(tally)
         });
     }
     tokio::time::sleep(WARM_UP).await;
@@ -193,11 +222,8 @@ pub(crate) async fn run(
     phase.set(2);
     let (cpu, took) = (servers.cpu()? - cpu, began.elapsed().as_secs_f64());
     let mut tally = Tally::default();
-    while let Some(publisher) = publishers.join_next().await {
-        tally.add(publisher??);
-    }
-    while let Some(subscriber) = subscribers.join_next().await {
-        tally.add(subscriber??);
+    while let Some(done) = tasks.join_next().await {
+        tally.add(done??);
     }
     let count = tally.times.len() as f64;
     Ok(Measured {
@@ -206,6 +232,7 @@ pub(crate) async fn run(
         p99: tally.at(99),
         cpu: cpu * 1e6 / count,
         failed: tally.failed,
+        code: tally.code,
     })
 }
 
@@ -220,15 +247,21 @@ async fn ask(publisher: Publisher, load: Load, phase: Arc<Phase>) -> io::Result<
             link.protocol.request(link.client, number, &topic, &payload, &mut link.out);
             under_way.insert(number, Instant::now());
         }
-        let mut event = Some(link.next().await?);
+        // At the end the subscriber may be gone before its answer.
+        let first = tokio::time::timeout(TICK, link.next()).await;
+        let Ok(first) = first else { continue };
+        let mut event = Some(first?);
         while let Some(it) = event {
-            if let Event::Answer { number, good } = it
+            if let Event::Answer { number, code } = it
                 && let Some(sent) = under_way.remove(&number)
             {
-                if !good {
-                    tally.failed += 1;
-                } else if phase.counts() {
-                    tally.note(sent.elapsed());
+                match (phase.counts(), code) {
+                    (false, _) => {}
+                    (true, 0) => tally.note(sent.elapsed()),
+                    (true, code) => {
+                        tally.failed += 1;
+                        tally.code = code;
+                    }
                 }
             }
             event = link.try_next()?;
@@ -263,7 +296,7 @@ async fn tell(
             }
             // A node of 2.x answers.
             event = link.next() => drop(event?),
-            () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            () = tokio::time::sleep(TICK) => {}
         }
     }
     Ok(Tally::default())
@@ -279,7 +312,7 @@ async fn subscribe(
 ) -> io::Result<Tally> {
     let (mut tally, mut answers) = (Tally::default(), BytesMut::new());
     while !phase.is_over() {
-        let first = tokio::time::timeout(Duration::from_millis(100), link.next()).await;
+        let first = tokio::time::timeout(TICK, link.next()).await;
         let Ok(first) = first else { continue };
         let mut event = Some(first?);
         while let Some(it) = event {

@@ -6,9 +6,9 @@ use std::io;
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use chainmesh_wire::amop::channel::{
-    ChannelVersion, Frame, FrameReader, FrameType, Handshake, Heartbeat, ResultCode, Seq, TopicBody,
+    ChannelVersion, Frame, FrameReader, FrameType, Handshake, Heartbeat, Seq, TopicBody,
 };
-use chainmesh_wire::amop::ws::{self, WsMessage, WsStatus, WsType};
+use chainmesh_wire::amop::ws::{self, WsMessage, WsType};
 use chainmesh_wire::amop::{AmopRequest, Subscription};
 
 /// Which protocol a connection speaks.
@@ -26,8 +26,8 @@ pub(crate) enum Protocol {
 pub(crate) enum Event {
     /// A message for a subscriber; to whom the answer goes, if one is wanted.
     Message { answer_to: Option<Bytes>, payload: Bytes },
-    /// The answer to a request of ours; whether it was a good one.
-    Answer { number: u64, good: bool },
+    /// The answer to a request of ours; 0 if it was a good one, else the server's code.
+    Answer { number: u64, code: i32 },
     /// The answer to our hello, or to a sign of life.
     Ready,
     /// What has to be answered at once for the connection to live.
@@ -239,8 +239,8 @@ fn of_frame(frame: Frame) -> io::Result<Event> {
             Event::Message { answer_to, payload: body.data }
         }
         FrameType::AmopResponse => {
-            let good = frame.result == ResultCode::SUCCESS;
-            number_of(&frame.seq.0).map_or(Event::Other, |number| Event::Answer { number, good })
+            let code = frame.result.0;
+            number_of(&frame.seq.0).map_or(Event::Other, |number| Event::Answer { number, code })
         }
         FrameType::Handshake | FrameType::Heartbeat => Event::Ready,
         _ => Event::Other,
@@ -286,8 +286,8 @@ fn of_message(body: Bytes) -> io::Result<Event> {
             Event::Message { answer_to: wanted.then_some(message.seq), payload: request.data }
         }
         WsType::AmopResponse | WsType::Untyped => {
-            let good = message.status == WsStatus::SUCCESS;
-            number_of(&message.seq).map_or(Event::Other, |number| Event::Answer { number, good })
+            let code = message.status.0.into();
+            number_of(&message.seq).map_or(Event::Other, |number| Event::Answer { number, code })
         }
         WsType::Handshake => Event::Ready,
         _ => Event::Other,
@@ -319,7 +319,7 @@ fn of_nats(input: &mut BytesMut) -> io::Result<Option<Event>> {
             let payload = input.split_to(size).freeze();
             input.advance(2);
             return Ok(Some(match number {
-                Some(number) => Event::Answer { number, good: true },
+                Some(number) => Event::Answer { number, code: 0 },
                 None => Event::Message { answer_to: reply, payload },
             }));
         }
