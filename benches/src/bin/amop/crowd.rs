@@ -84,10 +84,11 @@ pub(crate) async fn run(
 
     phases[0].set(1);
     publish(&mut publisher, start, crowd, 0).await?;
+    // What is on its way arrives.
+    tokio::time::sleep(SETTLE).await;
     phases[0].set(2);
     phases[1].set(1);
     let sent = publish(&mut publisher, start, crowd, FILLERS).await?;
-    // What is on its way arrives.
     tokio::time::sleep(SETTLE).await;
     let at_end = servers.resident()?;
     phases[1].set(2);
