@@ -21,7 +21,7 @@ pub struct ClientConfig {
     /// subscriber after the other for up to 120 s. Ends are seen with a precision of 0.25 s.
     pub timeout: Duration,
     /// How often we say that we are alive, 4 s: a node of 3.x hangs up after 10 s of silence, one of
-    /// 2.x after 60 s.
+    /// 2.x after 60 s. At least 0.25 s.
     pub heartbeat: Duration,
     /// A node that has said nothing for this time is lost, 15 s: three heartbeats and some patience.
     pub silence: Duration,

@@ -18,8 +18,9 @@ use crate::counters::count;
 use crate::dial::{self, Dialled};
 use crate::error::{ConnectionError, Lost, PublishError, SubscribeError};
 use crate::face::Seqs;
-use crate::session::Ended;
+use crate::session::{Ended, Place};
 use crate::shared::{Control, Order, ReplyOrder, Shared};
+use crate::subscription::Queued;
 use crate::topics::Topics;
 
 /// How often it is looked for what has waited too long.
@@ -54,6 +55,8 @@ pub(crate) struct Driver {
     pub(crate) pending: HashMap<u64, Pending>,
     /// Subscriptions that the node has not confirmed.
     pub(crate) unconfirmed: Vec<Unconfirmed>,
+    /// Messages whose subscription has no room; they outlive the connection.
+    pub(crate) parked: VecDeque<(Place, Queued)>,
 }
 
 /// What was sent and is not answered yet.
@@ -94,6 +97,7 @@ impl Driver {
             held: VecDeque::new(),
             pending: HashMap::new(),
             unconfirmed: Vec::new(),
+            parked: VecDeque::new(),
         }
     }
 
@@ -228,7 +232,7 @@ impl Driver {
     pub(crate) fn follow(
         &mut self,
         topic: String,
-        queue: mpsc::Sender<crate::subscription::Queued>,
+        queue: mpsc::Sender<Queued>,
         deadline: Instant,
         done: oneshot::Sender<Result<(), SubscribeError>>,
     ) -> bool {

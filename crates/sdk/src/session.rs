@@ -4,7 +4,6 @@
 use core::future::{Future, poll_fn};
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,12 +33,10 @@ pub(crate) enum Ended {
 }
 
 /// A place in the queue of a subscription, as soon as there is one.
-type Place = Pin<Box<dyn Future<Output = Option<mpsc::OwnedPermit<Queued>>> + Send>>;
+pub(crate) type Place = Pin<Box<dyn Future<Output = Option<mpsc::OwnedPermit<Queued>>> + Send>>;
 
 /// What a connection needs besides what outlives it.
 struct Session {
-    /// Messages whose subscription has no room.
-    parked: VecDeque<(Place, Queued)>,
     /// Nothing is read, because the application is slow.
     paused: bool,
     /// Something came since the last look.
@@ -53,11 +50,10 @@ impl Driver {
     pub(crate) async fn session<P: Protocol>(&mut self, face: &mut P) -> Ended {
         let now = Instant::now();
         let mut session = Session {
-            parked: VecDeque::new(),
             paused: false,
             heard: true,
             heard_at: now,
-            next_beat: now + self.config.heartbeat,
+            next_beat: now + self.config.heartbeat.max(PRECISION),
         };
         // Even when there are none: a node remembers the topics of whoever has our certificate.
         self.tell_topics(face);
@@ -233,7 +229,7 @@ impl Driver {
     ) -> Result<bool, Lost> {
         let mut moved = false;
         for _ in 0..READING {
-            if !self.may_read(session, cx) {
+            if !self.may_read(cx) {
                 if !core::mem::replace(&mut session.paused, true) {
                     count(&self.shared.counting.pauses);
                 }
@@ -243,22 +239,22 @@ impl Driver {
             let Poll::Ready(incoming) = face.poll_receive(cx)? else { return Ok(moved) };
             moved = true;
             session.heard = true;
-            self.came(session, incoming);
+            self.came(incoming);
         }
         Ok(moved)
     }
 
-    fn may_read(&self, session: &mut Session, cx: &mut Context<'_>) -> bool {
-        while let Some((place, _)) = session.parked.front_mut() {
+    fn may_read(&mut self, cx: &mut Context<'_>) -> bool {
+        while let Some((place, _)) = self.parked.front_mut() {
             let Poll::Ready(place) = place.as_mut().poll(cx) else { return false };
-            if let (Some(place), Some((_, message))) = (place, session.parked.pop_front()) {
+            if let (Some(place), Some((_, message))) = (place, self.parked.pop_front()) {
                 drop(place.send(message));
             }
         }
         self.shared.has_room()
     }
 
-    fn came(&mut self, session: &mut Session, incoming: Incoming) {
+    fn came(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Answer { number, result } => match self.pending.remove(&number) {
                 Some(pending) => {
@@ -267,7 +263,7 @@ impl Driver {
                 None => count(&self.shared.counting.late),
             },
             Incoming::Message { kind, seq, topic, payload } => {
-                self.deliver(session, (kind, seq), &topic, payload);
+                self.deliver((kind, seq), &topic, payload);
             }
             Incoming::Alive(Some(number)) => {
                 for one in self.unconfirmed.extract_if(.., |one| one.number == Some(number)) {
@@ -279,13 +275,7 @@ impl Driver {
         }
     }
 
-    fn deliver(
-        &mut self,
-        session: &mut Session,
-        (kind, seq): (Kind, AnswerTo),
-        topic: &Bytes,
-        payload: Bytes,
-    ) {
+    fn deliver(&mut self, (kind, seq): (Kind, AnswerTo), topic: &Bytes, payload: Bytes) {
         // It was left a moment ago; who does not answer is not asked for long.
         let Some(followers) = self.topics.of(topic) else { return };
         self.sequence += 1;
@@ -300,7 +290,7 @@ impl Driver {
                 Err(mpsc::error::TrySendError::Full(message)) => {
                     let queue = queue.clone();
                     let place = async move { queue.reserve_owned().await.ok() };
-                    session.parked.push_back((Box::pin(place), message));
+                    self.parked.push_back((Box::pin(place), message));
                 }
                 // Of a subscription that was dropped nothing is answered.
                 Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => {}
@@ -318,7 +308,7 @@ impl Driver {
             return Err(Lost::Silent(self.config.silence));
         }
         if now >= session.next_beat {
-            session.next_beat = now + self.config.heartbeat;
+            session.next_beat = now + self.config.heartbeat.max(PRECISION);
             let number = self.fresh();
             face.beat(number);
         }

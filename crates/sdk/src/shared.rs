@@ -169,3 +169,6 @@ impl Shared {
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,3 +91,6 @@ impl Followers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

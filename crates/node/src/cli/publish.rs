@@ -91,7 +91,10 @@ pub(super) fn run(args: PubArgs) -> anyhow::Result<()> {
         };
         let work = async {
             match one {
-                Some(payload) => single(&args, &client, payload).await,
+                Some(payload) => tokio::select! {
+                    ended = single(&args, &client, payload) => ended,
+                    () = signals.next() => bail!("interrupted; it may have arrived"),
+                },
                 None => stream(&args, &client, &mut signals).await,
             }
         };

@@ -56,17 +56,21 @@ pub(super) struct SubArgs {
 pub(super) fn run(args: SubArgs) -> anyhow::Result<()> {
     super::runtime()?.block_on(async {
         let mut signals = StopSignals::listen()?;
-        let work = async {
-            let client = Client::connect(args.port.config().await?).await?;
-            let ended = tokio::select! {
-                ended = receive(&args, &client) => ended,
-                () = tell_state(&client) => Ok(()),
-                () = signals.next() => Ok(()),
-            };
-            client.close().await;
-            ended
+        let connecting = async {
+            let config = args.port.config().await?;
+            anyhow::Ok(Client::connect(config).await?)
         };
-        work.await
+        let client = tokio::select! {
+            client = connecting => client?,
+            () = signals.next() => return Ok(()),
+        };
+        let ended = tokio::select! {
+            ended = receive(&args, &client) => ended,
+            () = tell_state(&client) => Ok(()),
+            () = signals.next() => Ok(()),
+        };
+        client.close().await;
+        ended
     })
 }
 
