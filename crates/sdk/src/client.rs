@@ -143,7 +143,8 @@ impl Client {
 
     /// Says something to one subscriber of a topic, drawn at random, and waits for its answer. While
     /// there is no connection it waits for one; while too much is under way
-    /// ([`ClientConfig::in_flight_bytes`]) it waits for answers. Many may be under way at once.
+    /// ([`ClientConfig::in_flight_bytes`]) it waits for answers. Many may be under way at once; they
+    /// leave in the order in which their futures were polled first.
     ///
     /// # Errors
     /// See [`PublishError`]; nothing is repeated by itself.

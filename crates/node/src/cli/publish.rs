@@ -2,8 +2,10 @@
 
 mod tally;
 
+use std::future::{Future as _, poll_fn};
 use std::io::{IsTerminal as _, Read as _};
 use std::path::PathBuf;
+use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -31,8 +33,8 @@ const UNDER_WAY: usize = 256;
 /// drawn at random among those at all nodes of the consortium, and its answer is printed; with
 /// --multicast it goes to all of them, and nobody answers.
 ///
-/// Without MESSAGE each line of stdin is a message. Many are under way at once, and answers are
-/// printed in the order in which they come; a summary on stderr tells how many were answered, and
+/// Without MESSAGE each line of stdin is a message. Many are under way at once; they leave in the
+/// order of the lines, and answers are printed in the order in which they come; a summary on stderr tells how many were answered, and
 /// how fast.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -208,11 +210,19 @@ async fn stream(args: &PubArgs, client: &Client, signals: &mut StopSignals) -> a
                 Some(payload) => {
                     let (client, topic) = (client.clone(), args.topic.clone());
                     let multicast = args.multicast;
-                    let sent = async move {
+                    let mut sent = Box::pin(async move {
                         let bytes = payload.len();
                         (bytes, publish(&client, &topic, payload, multicast).await)
-                    };
-                    under_way.spawn(sent);
+                    });
+                    // Begun here, one after the other: lines keep their order.
+                    match poll_fn(|cx| Poll::Ready(sent.as_mut().poll(cx))).await {
+                        Poll::Pending => drop(under_way.spawn(sent)),
+                        Poll::Ready((bytes, result)) => {
+                            if let Some(reply) = tally.note(bytes, &result) {
+                                answer(args, reply)?;
+                            }
+                        }
+                    }
                 }
             },
             _ = clock.tick() => tally.show(Instant::now()),

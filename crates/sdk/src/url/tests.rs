@@ -31,3 +31,12 @@ fn what_is_no_url_says_why() {
         assert_eq!(text.parse::<NodeUrl>(), Err(why), "{text}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_url_that_comes_back_or_none(text in "\\PC{0,40}|(wss?|channel)://\\PC{0,20}") {
+        if let Ok(url) = text.parse::<NodeUrl>() {
+            proptest::prop_assert_eq!(url.to_string().parse::<NodeUrl>(), Ok(url));
+        }
+    }
+}

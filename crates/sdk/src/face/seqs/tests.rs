@@ -14,3 +14,14 @@ fn a_number_comes_back_from_its_seq_and_from_no_other() {
     }
     assert_eq!(seqs.number(b"0123456789ABCDEF0000000000000005"), None, "as we wrote it");
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_a_seq_of_ours_or_none(prefix: u64, number: u64, other in "[0-9a-fA-F:]{0,40}") {
+        let seqs = Seqs::new(prefix);
+        proptest::prop_assert_eq!(seqs.number(&seqs.of(number).0), Some(number));
+        if let Some(number) = seqs.number(other.as_bytes()) {
+            proptest::prop_assert_eq!(&seqs.of(number).0[..], other.as_bytes());
+        }
+    }
+}
