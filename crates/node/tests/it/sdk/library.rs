@@ -7,10 +7,11 @@ use std::time::Duration;
 use chainmesh_identity::certificate::files;
 use chainmesh_sdk::{
     Bytes, CallError, Client, ClientConfig, ConnectError, DialError, Face, Kind, NodeUrl,
-    PublishError, ReplyError, State, Subscription, certificates,
+    PublishError, ReplyError, State, SubscribeError, Subscription, certificates,
 };
 use serde_json::json;
 
+use super::client::Sdk3;
 use super::{Two, port, status};
 use crate::mesh::Consortium;
 use crate::support::wait_until;
@@ -316,23 +317,24 @@ async fn what_was_under_way_fails_and_says_that_it_may_have_arrived() {
         other => panic!("{other:?}"),
     }
     // And what comes over a connection is answered over the same one or not at all.
-    let mut state = subscriber.state();
+    let mut config = two.config([two.url(1, Face::Channel)]);
+    config.timeout = Duration::from_millis(600);
+    let impatient = Client::connect(config).await.unwrap();
+    let (mut state, mut other) = (subscriber.state(), impatient.state());
     two.nodes[1].kill();
-    soon(state.wait_for(|state| matches!(state, State::Reconnecting { .. }))).await.unwrap();
-    assert_eq!(message.reply("late").await, Err(ReplyError::ConnectionLost));
-    // Without a connection there is an error in time.
-    let mut config = two.config([two.url_of_nobody()]);
-    config.timeout = Duration::from_millis(300);
-    assert!(matches!(Client::connect(config).await, Err(ConnectError::Nodes(_))));
-}
-
-impl Two {
-    /// A port that was a node's, and is nobody's.
-    fn url_of_nobody(&self) -> NodeUrl {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        NodeUrl::new(Face::WebSocket, true, "127.0.0.1", port)
+    for state in [&mut state, &mut other] {
+        soon(state.wait_for(|state| matches!(state, State::Reconnecting { .. }))).await.unwrap();
     }
+    assert_eq!(message.reply("late").await, Err(ReplyError::ConnectionLost));
+    // Without a connection there is an error in time, which says why there is none.
+    match soon(impatient.publish("news", "x")).await {
+        Err(error @ PublishError::NotConnected(_)) => {
+            assert!(!error.may_have_arrived());
+            assert!(error.to_string().contains("nobody listens there"), "{error}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(soon(impatient.subscribe("x")).await, Err(SubscribeError::Timeout(_))));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -432,4 +434,30 @@ async fn a_wrong_port_of_a_node_is_named() {
         let reason = refused(config).await.to_string();
         assert!(reason.contains(wanted), "{url}: {reason}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_does_not_read_still_says_that_it_is_alive() {
+    let two = Two::start();
+    let publisher = two.client(0, Face::WebSocket).await;
+    let mut config = two.config([two.url(1, Face::WebSocket)]);
+    config.queue_messages = 1;
+    let slow = Client::connect(config).await.unwrap();
+    let mut news = soon(slow.subscribe("news")).await.unwrap();
+    two.followed(0, "news", 1, 0);
+    for number in 0..5_u8 {
+        soon(publisher.multicast("news", vec![number])).await.unwrap();
+    }
+    wait_until("it has stopped reading", || (slow.counters().pauses > 0).then_some(()));
+    // Another one that does not read and says nothing is cut by the node, after 10 s of silence.
+    let certificates = two.certificates();
+    let silent = Sdk3::connect(&port(&two.nodes[1], "websocket"), Some(&certificates));
+    let sdks = || status(&two.nodes[1])["sdks"].as_array().unwrap().len();
+    assert_eq!(sdks(), 2);
+    wait_until("the silent one is cut", || (sdks() == 1).then_some(()));
+    for number in 0..5 {
+        assert_eq!(soon(news.next()).await.unwrap().payload()[..], [number]);
+    }
+    assert_eq!(slow.counters().connections, 1);
+    drop(silent);
 }
