@@ -15,11 +15,14 @@ mod logging;
 mod mesh;
 pub(crate) mod output;
 mod peers;
+mod publish;
 mod rpc;
 mod run;
 mod running;
+mod sdk;
 mod send;
 pub(crate) mod signals;
+mod subscribe;
 mod topics;
 
 use std::process::ExitCode;
@@ -67,6 +70,8 @@ enum Command {
     Send(send::SendArgs),
     Listen(listen::ListenArgs),
     Topics(topics::TopicsArgs),
+    Sub(subscribe::SubArgs),
+    Pub(publish::PubArgs),
     #[command(subcommand)]
     Ca(ca::CaCommand),
     #[command(subcommand)]
@@ -88,6 +93,8 @@ pub fn main() -> ExitCode {
         Command::Send(args) => send::run(args),
         Command::Listen(args) => listen::run(args),
         Command::Topics(args) => topics::run(&args),
+        Command::Sub(args) => subscribe::run(args),
+        Command::Pub(args) => publish::run(args),
         Command::Ca(command) => ca::run(&command),
         Command::Doctor(command) => doctor::run(&command),
     };

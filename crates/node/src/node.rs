@@ -193,6 +193,11 @@ impl Node {
             let (chain, methods) = (chain.clone(), Arc::clone(&methods));
             Ledger { mesh, chain, chain_id, methods }
         };
+        let sdk_tls = sdk.as_ref().is_some_and(|sdk| sdk.tls);
+        // The client may be started elsewhere.
+        let sdk_certificates = sdk.as_ref().and_then(|sdk| sdk.directory.as_ref());
+        let sdk_certificates =
+            sdk_certificates.and_then(|directory| std::path::absolute(directory).ok());
         let sdk = match open_ports(sdk.as_ref(), &net, ledger, material.as_ref()).await {
             Ok(sdk) => sdk,
             Err(error) => {
@@ -221,6 +226,8 @@ impl Node {
             sdk_websocket: sdk.as_ref().and_then(|ports| ports.websocket),
             data_dir: lock.data_dir().into(),
             gas_cap: rpc_gas_cap,
+            sdk_tls,
+            sdk_certificates,
             ..context
         };
         let module: Methods = rpc::module(context).into();

@@ -92,6 +92,10 @@ pub struct RpcContext {
     pub(crate) callers: reading::Workers,
     pub(crate) events: follow::Events,
     pub(crate) filters: filters::Filters,
+    /// Whether they speak TLS.
+    pub(crate) sdk_tls: bool,
+    /// Where a client on this machine finds certificates that they accept.
+    pub(crate) sdk_certificates: Option<PathBuf>,
 }
 
 impl RpcContext {
@@ -128,6 +132,8 @@ impl RpcContext {
             readers: reading::Workers::for_reads(),
             callers: reading::Workers::for_calls(),
             filters: filters::Filters::default(),
+            sdk_tls: false,
+            sdk_certificates: None,
         }
     }
 }

@@ -36,6 +36,8 @@ And with --consortium, where <ID> stands for the first digits of a node's ID:
   chainmesh send --data-dir ./net/node1 --to <ID> --reply 5 hello
   chainmesh listen --data-dir ./net/node4 --topic news
   chainmesh send --data-dir ./net/node1 --topic news hello
+  chainmesh sub news --data-dir ./net/node4
+  chainmesh pub news hello --data-dir ./net/node1
   chainmesh ca revoke node3 --ca ./net/ca
   chainmesh ca export node1 --ca ./net/ca --out ./net/node1/cert
 

@@ -1,7 +1,5 @@
 //! `chainmesh listen`.
 
-use std::time::Duration;
-
 use alloy_primitives::hex;
 use anyhow::Context as _;
 use chainmesh_net::Escaped;
@@ -10,6 +8,7 @@ use serde_json::json;
 
 use super::output;
 use super::running::{RunningNode, refusal};
+use super::sdk::now;
 use super::send::text;
 use super::signals::StopSignals;
 use crate::ipc::client::{CallError, IpcClient};
@@ -124,10 +123,4 @@ fn show(args: &ListenArgs, message: &ReceivedMessage) -> anyhow::Result<()> {
     };
     let (when, from) = (now(), super::mesh::short(&message.from));
     output::line(&format!("{when}  {from}  {how}  {}", text(&message.payload)))
-}
-
-/// The time of day, UTC.
-fn now() -> String {
-    let seconds = Duration::from_secs(crate::unix_time()).as_secs() % 86_400;
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }

@@ -240,7 +240,10 @@ impl RunArgs {
             }
             return Ok(None);
         }
-        Ok(Some(section.options()?))
+        let mut options = section.options()?;
+        let own = self.cert_dir.as_ref().or(file.cert.dir.as_ref());
+        options.directory = options.directory.or_else(|| own.cloned());
+        Ok(Some(options))
     }
 
     /// Where certificates and nodes are named, to be read again.

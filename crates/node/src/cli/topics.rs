@@ -24,7 +24,9 @@ const NAMED: usize = 4;
 #[command(after_help = "\
 Examples:
   chainmesh topics --data-dir ./n0
-  chainmesh topics --data-dir ./n0 --json | jq -r '.topics[].topic'")]
+  chainmesh topics --data-dir ./n0 --json | jq -r '.topics[].topic'
+
+chainmesh sub subscribes, chainmesh pub publishes.")]
 pub(super) struct TopicsArgs {
     #[command(flatten)]
     node: RunningNode,

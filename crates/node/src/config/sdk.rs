@@ -53,6 +53,7 @@ impl SdkSection {
             websocket,
             tls: self.tls.unwrap_or(defaults.tls),
             certificates: self.cert_dir.as_deref().map(SdkCertificates::load).transpose()?,
+            directory: self.cert_dir.clone(),
             check_issuer: self.check_issuer,
             chain_id: self.chain_id.unwrap_or(defaults.chain_id),
             max_clients: self.max_clients.unwrap_or(defaults.max_clients),

@@ -108,7 +108,7 @@ pub(super) fn join(
     links: BTreeSet<NodeAddress>,
 ) -> anyhow::Result<()> {
     let directory = options.lock.data_dir().join(CERTIFICATES);
-    let source = Membership { config: None, directory: Some(directory), nodes: links };
+    let source = Membership { config: None, directory: Some(directory.clone()), nodes: links };
     options.consortium = Some(Consortium::load(source)?);
     let role = match role {
         Role::Validator => NodeType::CONSENSUS,
@@ -116,7 +116,12 @@ pub(super) fn join(
     };
     options.mesh = Some(MeshOptions { role, ..MeshOptions::default() });
     let any = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    options.sdk = Some(SdkOptions { channel: any, websocket: any, ..SdkOptions::default() });
+    options.sdk = Some(SdkOptions {
+        channel: any,
+        websocket: any,
+        directory: Some(directory),
+        ..SdkOptions::default()
+    });
     Ok(())
 }
 

@@ -27,6 +27,10 @@ pub struct AmopStatus {
     pub channel: Option<String>,
     /// Where SDKs of 3.x connect.
     pub websocket: Option<String>,
+    /// Whether they speak TLS.
+    pub tls: bool,
+    /// Where a client on this machine finds certificates that they accept.
+    pub certificates: Option<String>,
     /// All topics that anybody follows; escaped.
     pub topics: Vec<TopicStatus>,
     /// The SDKs at this node.
@@ -124,6 +128,11 @@ impl AmopStatus {
         Self {
             channel: context.sdk_channel.map(|address| address.to_string()),
             websocket: context.sdk_websocket.map(|address| address.to_string()),
+            tls: context.sdk_tls,
+            certificates: context
+                .sdk_certificates
+                .as_ref()
+                .and_then(|directory| directory.to_str().map(str::to_owned)),
             topics: topics.collect(),
             sdks: sdks.collect(),
             waiting: report.waiting,

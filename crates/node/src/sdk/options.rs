@@ -30,6 +30,9 @@ pub struct SdkOptions {
     pub tls: bool,
     /// The certificate that clients see, and whom they are judged by; that of the node if `None`.
     pub certificates: Option<SdkCertificates>,
+    /// A directory with certificates that the ports accept, for clients on the same machine:
+    /// `amop_topics` tells it.
+    pub directory: Option<PathBuf>,
     /// Whether a client's certificate must be of the same issuer as the one it sees
     /// (`check_cert_issuer` of FISCO BCOS 2.x).
     pub check_issuer: bool,
@@ -77,6 +80,7 @@ impl Default for SdkOptions {
             websocket: local(WEBSOCKET_PORT),
             tls: true,
             certificates: None,
+            directory: None,
             check_issuer: false,
             chain_id: DEFAULT_CHAIN_ID,
             max_clients: DEFAULT_MAX_CLIENTS,

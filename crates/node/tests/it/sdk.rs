@@ -3,6 +3,8 @@
 mod bad_input;
 mod bystanders;
 mod client;
+mod commands;
+mod library;
 mod limits;
 mod reload;
 mod silent;
