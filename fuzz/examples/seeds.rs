@@ -41,6 +41,7 @@ fn main() {
     peers_ops();
     sync_ops();
     mesh_router();
+    mempool();
 }
 
 fn header(block: &SyncBlock) -> BlockHeader {
@@ -278,4 +279,22 @@ fn mesh_router() {
 /// Answers from one chain, as they should be, and what they lead to.
 fn answers(chain: u8, count: usize) -> Vec<u8> {
     [3, 0, chain, 8, 0, 9, 0, 11, 0].repeat(count)
+}
+
+/// A transaction of each type that is taken, and operations of each kind.
+fn mempool() {
+    write("mempool_transaction", "legacy", &transaction());
+    write("mempool_transaction", "blob", &[3, 0xc0]);
+    write("mempool_transaction", "nothing", &[]);
+    let all: Vec<u8> = (0..=255).cycle().step_by(7).take(2_000).collect();
+    write("mempool_ops", "all", &all);
+    // Each account fills its nonces, three are mined, and come back.
+    let mut blocks = Vec::new();
+    for key in 0..4 {
+        for nonce in 0..4 {
+            blocks.extend([0, key, nonce, 9 + key, 1, 1]);
+        }
+    }
+    blocks.extend([4, 3, 5, 6, 0, 0, 90, 7, 7, 255, 255]);
+    write("mempool_ops", "mined_and_back", &blocks);
 }

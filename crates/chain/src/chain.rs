@@ -1,6 +1,10 @@
 //! [`Chain`]: the blocks on disk, and which of them are canonical.
 
+mod ahead;
+mod announced;
+mod content;
 mod import;
+mod run;
 mod snapshots;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +14,7 @@ use std::time::SystemTime;
 use alloy_consensus::Header;
 use alloy_eip2124::ForkFilter;
 use alloy_genesis::Genesis;
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
 use alloy_rlp::Decodable;
 use bytes::Bytes;
 use chainmesh_proto::eth::chain::{
@@ -20,9 +24,12 @@ use chainmesh_proto::eth::chain::{
 use crate::clique::Snapshot;
 use crate::genesis::SpecError;
 use crate::heads::{Heads, NewHead, Subscription};
+use crate::state::cache::Shared;
 use crate::store::{Damage, Reader, SCHEMA_VERSION, Store, StoreError, Tables};
-use crate::{ChainSpec, block, forks};
+use crate::{ChainSpec, block, forks, state};
 use snapshots::SnapshotCache;
+
+pub use content::TransactionPlace;
 
 /// How far behind the head a side chain may begin or go on (go-ethereum, `FullImmutabilityThreshold`).
 pub const MAX_SIDE_CHAIN_DEPTH: u64 = 90_000;
@@ -98,12 +105,21 @@ fn system_clock() -> u64 {
 /// The chain of one network, on disk. Share it in an [`Arc`]; all methods take `&self`, and only
 /// [`ChainReader::head`] and what says so do without the disk.
 ///
-/// Which block is the head: the one with the greatest total difficulty; among those with the same,
-/// the one with the greatest number (proof of stake); among these, the one that came first.
+/// Which block is the head: the one with the greatest total difficulty. Among those with the same:
+///
+/// * proof of stake: the one with the greatest number, and among these the one that came first;
+/// * clique: the one with the smallest number, which more signers have sealed in turn, as in
+///   go-ethereum; and among these the one with the smallest hash. There go-ethereum tosses a coin,
+///   its own blocks not preferred, lest two halves of the signers hold on to two branches for ever.
+///   The hash does the same for that, and all nodes come to the same head at once
+///   (EIP-3436 ends with the hash, too);
+/// * otherwise the one that came first.
 pub struct Chain {
     spec: ChainSpec,
     store: Store,
     head: RwLock<ChainHead>,
+    /// What the states of this store share.
+    states: Arc<Shared>,
     /// Held while a batch is imported and its new head is told.
     writer: Mutex<SnapshotCache>,
     heads: Heads,
@@ -187,11 +203,14 @@ impl Chain {
         options: ChainOptions,
     ) -> Result<Self, ChainError> {
         let path = store.path().to_path_buf();
-        let head = load_head(&store).map_err(|error| located(&path, error))?;
+        let at = |error| located(&path, error);
+        let head = load_head(&store).map_err(at)?;
+        let last_chunk = store.read().and_then(|reader| reader.last_chunk()).map_err(at)?;
         Ok(Self {
             spec,
             store,
             head: RwLock::new(head),
+            states: Arc::new(Shared::new(last_chunk)),
             writer: Mutex::default(),
             heads: Heads::default(),
             options,
@@ -251,6 +270,11 @@ impl Chain {
         }
     }
 
+    /// What our clock says, seconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        (self.options.clock)()
+    }
+
     fn lock(&self) -> MutexGuard<'_, SnapshotCache> {
         self.writer.lock().unwrap_or_else(|poisoned| {
             // Whoever panicked left its transaction unfinished; the cache is only a cache.
@@ -298,18 +322,27 @@ impl ChainReader for Chain {
             None => Ok(None),
         })
     }
+
+    fn receipts_rlp(&self, hash: &B256) -> Result<Option<Bytes>, StorageError> {
+        Ok(self.stored_receipts(hash)?)
+    }
 }
 
 impl ChainWriter for Chain {
     fn import(&self, blocks: &[SyncBlock]) -> Result<ChainHead, ImportError> {
         self.import_batch(blocks)
     }
+
+    fn check_header(&self, header: &Header, hash: &B256) -> Result<Option<U256>, ImportError> {
+        self.check_announced(header, hash)
+    }
 }
 
 /// Writes the genesis block into a new store, and its configuration into any: forks may have been
 /// scheduled since.
 fn begin(store: &Store, spec: &ChainSpec, fresh: bool) -> Result<(), StoreError> {
-    let json = serde_json::to_vec(spec.genesis())
+    let genesis = spec.genesis();
+    let json = serde_json::to_vec(genesis)
         .map_err(|error| redb::Error::Io(std::io::Error::other(error)))?;
     if !fresh && store.read()?.genesis_json()? == json {
         return Ok(());
@@ -326,6 +359,12 @@ fn begin(store: &Store, spec: &ChainSpec, fresh: bool) -> Result<(), StoreError>
             };
             let rlp = spec.genesis_header_rlp();
             tables.put_block((0, hash), rlp, body, header.difficulty)?;
+            tables.put_receipts((0, hash), &[alloy_rlp::EMPTY_LIST_CODE])?;
+            let root = state::genesis::write(&mut tables, &Arc::new(Shared::new(0)), genesis)?;
+            if root.hash != header.state_root {
+                return Err(StoreError::Inconsistent(Damage::State(hash)));
+            }
+            tables.put_state((0, hash), root.place.raw())?;
             tables.set_canonical(0, hash)?;
             tables.set_head(hash)?;
         }

@@ -4,12 +4,20 @@
 //! number `epoch`, `2 * epoch`, … (a checkpoint) `vanity (32) ‖ signers (20 each) ‖ seal (65)`.
 //! The seal is `r ‖ s ‖ recovery id` over [`seal_hash`].
 //!
-//! Who may sign is the question of a [`Snapshot`].
+//! Who may sign is the question of a [`Snapshot`]; what this node votes for stands in its
+//! [`Proposals`], and a [`CliqueHandle`] is what operators look at and steer it with.
+//!
+//! go-ethereum's clique ends with London: it refuses headers of Shanghai and later. Networks of
+//! chainmesh nodes alone may go on to Osaka: withdrawals are empty then, and the root of the beacon
+//! chain, which there is none of, is zero.
 
+mod handle;
+mod proposals;
 mod snapshot;
+mod votes;
 
 use alloy_consensus::Header;
-use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
+use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
 use alloy_primitives::{Address, B64, B256, U256, keccak256};
 use alloy_rlp::Encodable;
 use secp256k1::ecdsa::{RecoverableSignature, RecoveryId};
@@ -17,7 +25,10 @@ use secp256k1::{Message, PublicKey, SecretKey};
 
 use crate::ChainSpec;
 
+pub use handle::{CliqueHandle, CliqueStatus, HandleError, ValidatorState};
+pub use proposals::{MAX_PROPOSALS, Proposals, TooManyProposals};
 pub use snapshot::Snapshot;
+pub use votes::{Tally, Vote};
 
 /// Bytes of extra data in front of everything else, for the signer to write what it likes.
 pub const VANITY_LENGTH: usize = 32;
@@ -100,7 +111,13 @@ pub enum CliqueError {
         /// The first block that it may seal again.
         next: u64,
     },
-    /// Clique ends with London.
+    /// The block has withdrawals, and nobody stakes anything in a clique network.
+    #[error("a clique block has no withdrawals")]
+    Withdrawals,
+    /// The block names a block of a beacon chain, and there is none.
+    #[error("the parent beacon block root must be 0")]
+    BeaconRoot,
+    /// A fork that is not known here.
     #[error("clique knows no {0} fork")]
     Fork(&'static str),
 }
@@ -183,11 +200,14 @@ pub(crate) fn verify_form(
     epoch: u64,
     header: &Header,
 ) -> Result<(), CliqueError> {
-    if spec.is_shanghai(header.number, header.timestamp) {
-        return Err(CliqueError::Fork("Shanghai"));
+    if spec.is_amsterdam(header.number, header.timestamp) {
+        return Err(CliqueError::Fork("Amsterdam"));
     }
-    if spec.is_cancun(header.number, header.timestamp) {
-        return Err(CliqueError::Fork("Cancun"));
+    if header.withdrawals_root.is_some_and(|root| root != EMPTY_WITHDRAWALS) {
+        return Err(CliqueError::Withdrawals);
+    }
+    if header.parent_beacon_block_root.is_some_and(|root| !root.is_zero()) {
+        return Err(CliqueError::BeaconRoot);
     }
     let length = header.extra_data.len();
     let (unsealed, _) = split_seal(header)?;

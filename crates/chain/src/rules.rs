@@ -26,6 +26,12 @@ pub const MAX_GAS_LIMIT: u64 = i64::MAX as u64;
 /// Most bytes of extra data, outside of clique (yellow paper; `params.MaximumExtraDataSize`).
 pub const MAX_EXTRA_DATA: usize = 32;
 
+/// Extra data of the first blocks of the DAO fork (EIP-779, `dao-hard-fork`).
+const DAO_EXTRA_DATA: &[u8] = b"dao-hard-fork";
+
+/// So many blocks have them (EIP-779).
+const DAO_BLOCKS: u64 = 10;
+
 /// How many seconds a block may be ahead of our clock (go-ethereum's ethash,
 /// `allowedFutureBlockTimeSeconds`). For clique go-ethereum allows none and keeps such a block for
 /// later; we have no such queue.
@@ -126,6 +132,10 @@ pub enum RuleError {
         /// Bytes.
         length: usize,
     },
+    /// The block is one of the first ten of the DAO fork and does not say so, or it says so and the
+    /// network has not made that fork (EIP-779).
+    #[error("the extra data are not those of this side of the DAO fork")]
+    DaoExtraData,
     /// A field of a fork that is active is not there.
     #[error("the header has no {0}, and the fork is active")]
     FieldMissing(ForkField),
@@ -181,6 +191,14 @@ pub enum RuleError {
         /// Blocks behind the head.
         depth: u64,
     },
+    /// The state behind the block is another one than the header says.
+    #[error("the state root is {found}, the header says {expected}")]
+    StateRoot {
+        /// Behind the block, when it is executed.
+        found: B256,
+        /// In the header.
+        expected: B256,
+    },
     /// The difficulties of the chain add up to more than 256 bits.
     #[error("the total difficulty does not fit into 256 bits")]
     TotalDifficulty,
@@ -225,6 +243,7 @@ fn by_consensus(
     if let Consensus::Clique { epoch, .. } = consensus {
         return Ok(crate::clique::verify_form(spec, epoch, header)?);
     }
+    dao_extra_data(spec, header)?;
     if header.extra_data.len() > MAX_EXTRA_DATA {
         return Err(RuleError::ExtraData { length: header.extra_data.len() });
     }
@@ -235,6 +254,19 @@ fn by_consensus(
     check(found.is_zero(), RuleError::Difficulty { found, expected: U256::ZERO })?;
     check(header.nonce == B64::ZERO, RuleError::Nonce(header.nonce))?;
     check(header.ommers_hash == EMPTY_OMMER_ROOT_HASH, RuleError::Ommers)
+}
+
+/// Blocks of the two sides of the DAO fork tell themselves apart by their extra data.
+fn dao_extra_data(spec: &ChainSpec, header: &Header) -> Result<(), RuleError> {
+    let config = spec.config();
+    let Some(fork) = config.dao_fork_block.filter(|fork| *fork <= header.number) else {
+        return Ok(());
+    };
+    let says_so = header.extra_data.as_ref() == DAO_EXTRA_DATA;
+    match config.dao_fork_support {
+        true => check(says_so || header.number - fork >= DAO_BLOCKS, RuleError::DaoExtraData),
+        false => check(!says_so || header.number > fork, RuleError::DaoExtraData),
+    }
 }
 
 fn check(holds: bool, otherwise: RuleError) -> Result<(), RuleError> {
@@ -357,11 +389,16 @@ fn blob_gas(spec: &ChainSpec, header: &Header, parent: &Header) -> Result<(), Ru
     let most = params.max_blob_gas_per_block();
     let whole = used.is_multiple_of(DATA_GAS_PER_BLOB);
     check(whole && used <= most, RuleError::BlobGasUsed { found: used, most })?;
+    let expected = next_excess_blob_gas(spec, header.timestamp, parent);
+    check(found == expected, RuleError::ExcessBlobGas { found, expected })
+}
+
+/// The excess blob gas of the child of `parent` with this timestamp, from Cancun on (EIP-4844).
+pub(crate) fn next_excess_blob_gas(spec: &ChainSpec, timestamp: u64, parent: &Header) -> u64 {
     // The parent of the first Cancun block has no blobs.
-    let expected = params.next_block_excess_blob_gas_osaka(
+    spec.blob_params(parent.number.saturating_add(1), timestamp).next_block_excess_blob_gas_osaka(
         parent.excess_blob_gas.unwrap_or(0),
         parent.blob_gas_used.unwrap_or(0),
         parent.base_fee_per_gas.unwrap_or(0),
-    );
-    check(found == expected, RuleError::ExcessBlobGas { found, expected })
+    )
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_proto::eth::handler::PeerHead;
 use chainmesh_proto::eth::sync::SyncReport;
+use chainmesh_proto::eth::transactions::GossipReport;
 use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo, TargetKey};
 use chainmesh_proto::session::Link;
 use chainmesh_proto::time::Instant;
@@ -150,6 +151,12 @@ impl P2pHandle {
     #[must_use]
     pub fn mesh(&self) -> Option<MeshHandle> {
         self.mesh.clone()
+    }
+
+    /// Where gossip of transactions stands; `None` if this node has no pool.
+    #[must_use]
+    pub fn gossip_report(&self) -> Option<GossipReport> {
+        Some(self.eth.as_ref()?.gossip_driver()?.report())
     }
 
     /// Where synchronisation stands; `None` if this node does not synchronise.

@@ -98,7 +98,9 @@ pub use bytes::Bytes;
 pub use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
 pub use chainmesh_identity::{certificate, tls};
 pub use chainmesh_proto::eth::handler::{EthHandler, PeerHead};
+pub use chainmesh_proto::eth::pool::{OnPending, PoolTransaction, TransactionPool, Verdict};
 pub use chainmesh_proto::eth::sync::{BlockSyncManager, SyncReport, SyncState};
+pub use chainmesh_proto::eth::transactions::GossipReport;
 pub use chainmesh_proto::module::{
     Module, ModuleError, PeerContext, PeerHandler, PeerKind, TopicHandler,
 };
@@ -187,6 +189,10 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         if let Some(sync) = eth.sync_driver() {
             let weak = Arc::downgrade(&eth);
             companions.spawn(Arc::clone(sync).run(weak, ended.subscribe()));
+        }
+        if let Some(gossip) = eth.gossip_driver() {
+            let weak = Arc::downgrade(&eth);
+            companions.spawn(Arc::clone(gossip).run(weak, ended.subscribe()));
         }
         eth
     });

@@ -20,6 +20,7 @@ pub mod data_dir;
 pub mod devnet;
 pub mod ipc;
 pub mod node;
+mod pool;
 pub mod rpc;
 pub mod sdk;
 pub mod validator;

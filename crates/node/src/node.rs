@@ -7,7 +7,12 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::time::Duration;
 use std::sync::Arc;
 
-use chainmesh_chain::{Chain, Consensus, DataDirLock};
+use chainmesh_chain::clique::CliqueHandle;
+use chainmesh_chain::pool::MempoolSubscription;
+use chainmesh_chain::producer::PoolBlocks;
+use chainmesh_chain::{
+    Chain, Consensus, DataDirLock, Mempool, MempoolConfig, Producer, StoreError,
+};
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
 use chainmesh_net::tls::{TlsMaterial, Versions};
@@ -23,9 +28,10 @@ use crate::config::NodeAddress;
 use crate::consortium::{Consortium, Reloader};
 use crate::data_dir::DataDir;
 use crate::ipc::{IpcError, IpcServer};
+use crate::pool::NodePool;
 use crate::rpc::{self, RpcContext};
 use crate::sdk::{Ledger, SdkError, SdkOptions, SdkPorts};
-use crate::validator::{self, Validator, ValidatorError};
+use crate::validator::{self, Validator, ValidatorError, ValidatorOptions};
 
 /// What a node is made from. The fields without a default are the arguments of
 /// [`NodeOptions::new`].
@@ -49,14 +55,16 @@ pub struct NodeOptions {
     pub max_peers: usize,
     /// Network ID of the `eth` Status; the chain ID if `None`.
     pub network_id: Option<u64>,
-    /// Seals blocks with this key.
-    pub validator_key: Option<NodeKey>,
+    /// Seals blocks.
+    pub validator: Option<ValidatorOptions>,
     /// Certificates and nodes of a consortium: sessions are TLS then.
     pub consortium: Option<Consortium>,
     /// The mesh.
     pub mesh: Option<MeshOptions>,
     /// The ports for SDKs; they need the mesh.
     pub sdk: Option<SdkOptions>,
+    /// How much the pool of transactions holds, and what it asks of a transaction.
+    pub mempool: MempoolConfig,
 }
 
 impl NodeOptions {
@@ -69,7 +77,7 @@ impl NodeOptions {
 
     /// The same, where there may be no chain.
     #[must_use]
-    pub const fn of_parts(lock: DataDirLock, chain: Option<Arc<Chain>>, key: NodeKey) -> Self {
+    pub fn of_parts(lock: DataDirLock, chain: Option<Arc<Chain>>, key: NodeKey) -> Self {
         Self {
             lock,
             chain,
@@ -80,10 +88,11 @@ impl NodeOptions {
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
             network_id: None,
-            validator_key: None,
+            validator: None,
             consortium: None,
             mesh: None,
             sdk: None,
+            mempool: MempoolConfig::default(),
         }
     }
 }
@@ -100,6 +109,9 @@ pub enum NodeError {
     /// A port for SDKs was not opened.
     #[error(transparent)]
     Sdk(#[from] SdkError),
+    /// The state of the chain cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The node cannot seal blocks.
     #[error(transparent)]
     Validator(#[from] ValidatorError),
@@ -118,7 +130,10 @@ pub struct Node {
     pub reloader: Option<Arc<Reloader>>,
     /// Where SDKs connect.
     pub sdk: Option<SdkPorts>,
-    validator: Option<Validator>,
+    /// Votes and signers, in a clique network.
+    pub clique: Option<CliqueHandle>,
+    pool: Option<NodePool>,
+    validator: Option<(Validator, MempoolSubscription)>,
     ipc: IpcServer,
     watch: Option<AbortOnDrop>,
     height: Option<AbortOnDrop>,
@@ -131,8 +146,9 @@ impl Node {
     /// # Errors
     /// See [`NodeError`].
     pub async fn start(mut options: NodeOptions) -> Result<Self, NodeError> {
-        let producer = match (&options.validator_key, &options.chain) {
-            (Some(key), Some(chain)) => Some(validator::producer(chain, key)?),
+        let clique = options.chain.clone().and_then(CliqueHandle::new);
+        let producer = match (&options.validator, &clique) {
+            (Some(validator), Some(clique)) => Some(validator::producer(validator, clique)?),
             (Some(_), None) => return Err(ValidatorError::NotClique.into()),
             (None, _) => None,
         };
@@ -141,7 +157,17 @@ impl Node {
         }
         let consortium = options.consortium.take();
         let material = consortium.as_ref().map(|consortium| Arc::clone(&consortium.material));
-        let config = network(&options, consortium.as_ref());
+        let pool = match &options.chain {
+            Some(chain) => {
+                let data_dir = options.lock.data_dir();
+                Some(NodePool::start(chain, options.mempool.clone(), data_dir)?)
+            }
+            None => None,
+        };
+        let mut config = network(&options, consortium.as_ref());
+        if let (Some(eth), Some(pool)) = (&mut config.chain, &pool) {
+            eth.pool = Some(pool.network());
+        }
         let role = config.mesh.as_ref().map(|mesh| mesh.role);
         let network_id = options.network_id.unwrap_or(config.chain_id);
         let net = chainmesh_net::start(config).await?;
@@ -166,6 +192,7 @@ impl Node {
         let context = RpcContext::new(chain.clone(), net.clone(), &key, &enode, network_id);
         let context = RpcContext {
             reloader: reloader.clone(),
+            clique: clique.clone(),
             sdk_channel: sdk.as_ref().and_then(|ports| ports.channel),
             sdk_websocket: sdk.as_ref().and_then(|ports| ports.websocket),
             sdk_tls,
@@ -183,10 +210,12 @@ impl Node {
             Some(head) => info!(%enode, head = head.number, hash = %head.hash, "node started"),
             None => info!(%enode, "node started, without a chain"),
         }
-        let start = |(producer, chain): (_, &Arc<Chain>)| {
-            Validator::start(Arc::clone(chain), net.clone(), producer)
+        let validator = match (producer, &chain, &clique, &pool) {
+            (Some(producer), Some(chain), Some(clique), Some(pool)) => {
+                Some(start_validator(producer, chain, clique, pool.pool(), &net))
+            }
+            _ => None,
         };
-        let validator = producer.zip(chain.as_ref()).map(start);
         let watch = reloader
             .clone()
             .map(|reloader| AbortOnDrop(tokio::spawn(async move { reloader.watch().await })));
@@ -196,13 +225,32 @@ impl Node {
             }
             _ => None,
         };
-        Ok(Self { chain, net, enode, reloader, sdk, validator, ipc, watch, height, lock })
+        Ok(Self {
+            chain,
+            net,
+            enode,
+            reloader,
+            sdk,
+            clique,
+            pool,
+            validator,
+            ipc,
+            watch,
+            height,
+            lock,
+        })
     }
 
     /// Whether it seals blocks.
     #[must_use]
     pub const fn is_validator(&self) -> bool {
         self.validator.is_some()
+    }
+
+    /// The transactions that wait for a block, if it has a chain.
+    #[must_use]
+    pub fn pool(&self) -> Option<&Arc<Mempool>> {
+        self.pool.as_ref().map(NodePool::pool)
     }
 
     /// Makes no more blocks. Everything else goes on.
@@ -224,6 +272,23 @@ impl Node {
         }
         drop(self.lock);
     }
+}
+
+/// Begins to seal blocks with what is in the pool. On a network with period 0 a transaction makes a
+/// block possible.
+fn start_validator(
+    producer: Producer,
+    chain: &Arc<Chain>,
+    clique: &CliqueHandle,
+    pool: &Arc<Mempool>,
+    net: &P2pHandle,
+) -> (Validator, MempoolSubscription) {
+    let blocks = Arc::new(PoolBlocks::new(Arc::clone(chain), Arc::clone(pool)));
+    let validator =
+        Validator::start(Arc::clone(chain), net.clone(), producer, blocks, clique.clone());
+    let transactions = Arc::clone(validator.transactions());
+    let subscription = pool.subscribe(move |_| transactions.notify_one());
+    (validator, subscription)
 }
 
 /// Opens the ports for SDKs, if there are to be some.
@@ -314,6 +379,8 @@ fn eth(chain: &Arc<Chain>, network_id: Option<u64>) -> EthChain {
         // The Status of eth/69 has no total difficulty, by which the branches of other chains
         // are compared: after a partition a shorter, heavier branch would never be asked for.
         eth.versions.retain(|version| *version < EthVersion::Eth69);
+    } else {
+        eth.block_gossip = false;
     }
     eth.network_id = network_id;
     eth.sync = Some(Arc::<Chain>::clone(chain));

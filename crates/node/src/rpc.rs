@@ -3,6 +3,7 @@
 
 mod admin;
 pub mod amop;
+mod clique;
 pub mod dispatch;
 mod eth;
 pub mod mesh;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use chainmesh_chain::Chain;
+use chainmesh_chain::clique::CliqueHandle;
 use chainmesh_identity::{Enode, NodeKey, record};
 use chainmesh_net::P2pHandle;
 use jsonrpsee_core::RegisterMethodError;
@@ -26,7 +28,8 @@ use tracing::error;
 use crate::consortium::Reloader;
 
 /// The namespaces, each with its version, as `rpc_modules` tells them.
-const NAMESPACES: [&str; 8] = ["admin", "amop", "chainmesh", "eth", "mesh", "net", "rpc", "web3"];
+const NAMESPACES: [&str; 9] =
+    ["admin", "amop", "chainmesh", "clique", "eth", "mesh", "net", "rpc", "web3"];
 
 /// What the methods are answered from.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub struct RpcContext {
     pub(crate) record: String,
     pub(crate) network_id: u64,
     pub(crate) reloader: Option<Arc<Reloader>>,
+    /// Votes and signers, in a clique network.
+    pub(crate) clique: Option<CliqueHandle>,
     pub(crate) listeners: mesh::Listeners,
     /// Where SDKs of 2.x connect.
     pub(crate) sdk_channel: Option<SocketAddr>,
@@ -76,6 +81,7 @@ impl RpcContext {
             record,
             network_id,
             reloader: None,
+            clique: None,
             listeners: Default::default(),
             sdk_channel: None,
             sdk_websocket: None,
@@ -106,6 +112,7 @@ pub fn module(context: RpcContext) -> RpcModule<RpcContext> {
 fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
     eth::register(module)?;
     admin::register(module)?;
+    clique::register(module)?;
     mesh::register(module)?;
     amop::register(module)?;
     module.register_method("net_version", |_, context, _| context.network_id.to_string())?;

@@ -1,22 +1,31 @@
-//! Taking blocks: check, store, and decide on the head.
+//! Taking blocks: check, execute, store, and decide on the head.
 
+use core::cmp::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use alloy_consensus::Header;
 use alloy_primitives::{B256, U256};
-use chainmesh_proto::eth::chain::{ChainHead, ChainReader, ImportError, SyncBlock};
+use chainmesh_proto::eth::chain::{ChainHead, ChainReader, ImportError, StorageError, SyncBlock};
 
+use super::ahead;
 use super::snapshots::{STORED_EVERY, SnapshotCache};
 use super::{Chain, decode_header};
+use crate::clique::Snapshot;
+use crate::execute::{ExecutionError, RecoveredBody};
 use crate::heads::NewHead;
 use crate::rules::{self, RuleError};
+use crate::state::cache::Shared;
 use crate::store::{Damage, StoreError, Tables};
 use crate::{ChainSpec, Consensus};
 
 /// Why one block was not taken.
-enum Refusal {
+pub(super) enum Refusal {
     Rule(RuleError),
+    /// Its transactions break a rule.
+    Execution(ExecutionError),
     UnknownParent,
+    /// Nothing can be said about it, and it is not the store's fault.
+    Unable(ExecutionError),
     Store(StoreError),
 }
 
@@ -32,24 +41,38 @@ impl From<StoreError> for Refusal {
     }
 }
 
+impl From<ExecutionError> for Refusal {
+    fn from(error: ExecutionError) -> Self {
+        match error {
+            ExecutionError::State(source) => match source.downcast::<StoreError>() {
+                Ok(store) => Self::Store(*store),
+                Err(source) => Self::Unable(ExecutionError::State(source)),
+            },
+            error if error.blames_block() => Self::Execution(error),
+            error => Self::Unable(error),
+        }
+    }
+}
+
 /// A block that is stored: what its child is measured against.
-struct Parent {
-    header: Header,
-    hash: B256,
-    total_difficulty: U256,
+pub(super) struct Parent {
+    pub(super) header: Header,
+    pub(super) hash: B256,
+    pub(super) total_difficulty: U256,
 }
 
 /// One batch on its way into the store.
-struct Batch<'a, 't> {
-    spec: &'a ChainSpec,
-    tables: Tables<'t>,
+pub(super) struct Batch<'a, 't> {
+    pub(super) spec: &'a ChainSpec,
+    pub(super) tables: Tables<'t>,
+    pub(super) states: &'a Arc<Shared>,
     snapshots: &'a mut SnapshotCache,
     /// The block taken last, most likely the parent of the next.
     last: Option<Parent>,
     head: ChainHead,
     /// Number of the last block that the head before the batch and the head now have in common.
     common_ancestor: u64,
-    now: u64,
+    pub(super) now: u64,
     max_depth: u64,
     /// Blocks written so far.
     stored: usize,
@@ -57,6 +80,14 @@ struct Batch<'a, 't> {
 
 impl Chain {
     pub(super) fn import_batch(&self, blocks: &[SyncBlock]) -> Result<ChainHead, ImportError> {
+        let imported = self.try_batch(blocks);
+        if matches!(imported, Err(ImportError::Storage(_))) {
+            self.store.suspect();
+        }
+        imported
+    }
+
+    fn try_batch(&self, blocks: &[SyncBlock]) -> Result<ChainHead, ImportError> {
         let mut snapshots = self.lock();
         let previous = self.head();
         let transaction = self.store.write().map_err(storage)?;
@@ -64,6 +95,7 @@ impl Chain {
         let mut batch = Batch {
             spec: &self.spec,
             tables,
+            states: &self.states,
             snapshots: &mut snapshots,
             last: None,
             head: previous,
@@ -72,8 +104,7 @@ impl Chain {
             max_depth: self.options.max_side_chain_depth,
             stored: 0,
         };
-        let refused =
-            blocks.iter().find_map(|block| batch.take(block).err().map(|why| (block, why)));
+        let refused = batch.take_all(blocks);
         // A failed store commits nothing: what it has written may be half of a block.
         if let Some((_, Refusal::Store(error))) = refused {
             *snapshots = SnapshotCache::default();
@@ -100,7 +131,25 @@ impl Chain {
 }
 
 impl Batch<'_, '_> {
-    fn take(&mut self, block: &SyncBlock) -> Result<(), Refusal> {
+    /// Takes blocks up to the first one that is refused.
+    fn take_all<'b>(&mut self, blocks: &'b [SyncBlock]) -> Option<(&'b SyncBlock, Refusal)> {
+        let spec = self.spec;
+        let mut fresh = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            match self.tables.index(&block.hash) {
+                Ok(Some(_)) => {}
+                Ok(None) => fresh.push(block),
+                Err(error) => return Some((block, error.into())),
+            }
+        }
+        ahead::decode(spec, &fresh, |block, body| self.take(block, body))
+    }
+
+    fn take(
+        &mut self,
+        block: &SyncBlock,
+        body: Result<RecoveredBody, ExecutionError>,
+    ) -> Result<(), Refusal> {
         if self.tables.index(&block.hash)?.is_some() {
             return Ok(());
         }
@@ -112,25 +161,44 @@ impl Batch<'_, '_> {
         }
         let consensus = self.spec.consensus_after(parent.total_difficulty);
         rules::verify(self.spec, consensus, header, (&parent.header, parent.hash), self.now)?;
-        if let Consensus::Clique { epoch, .. } = consensus {
-            self.seal(epoch, block)?;
-        }
+        let snapshot = match consensus {
+            Consensus::Clique { epoch, .. } => Some(self.seal(epoch, block)?),
+            _ => None,
+        };
         let total_difficulty = parent
             .total_difficulty
             .checked_add(header.difficulty)
             .ok_or(RuleError::TotalDifficulty)?;
+        let done = self.execute(consensus, &parent, block, &body?)?;
         let key = (header.number, block.hash);
         self.tables.put_block(key, &block.header_rlp, &block.body_rlp, total_difficulty)?;
+        self.put_done(key, &done)?;
+        if let Some(snapshot) = snapshot {
+            if header.number.is_multiple_of(STORED_EVERY) {
+                self.tables.put_snapshot(block.hash, &snapshot.to_rlp())?;
+            }
+            self.snapshots.put(Arc::new(snapshot));
+        }
         self.last = Some(Parent { header: header.clone(), hash: block.hash, total_difficulty });
         self.stored += 1;
-        let heavier = total_difficulty > self.head.total_difficulty;
-        let longer = header.difficulty.is_zero()
-            && total_difficulty == self.head.total_difficulty
-            && header.number > self.head.number;
-        if heavier || longer {
+        if self.is_better(consensus, block, total_difficulty) {
             self.set_head(block, total_difficulty)?;
         }
         Ok(())
+    }
+
+    /// Whether a block is to be the head: see [`Chain`].
+    fn is_better(&self, consensus: Consensus, block: &SyncBlock, total_difficulty: U256) -> bool {
+        let (number, head) = (block.header.number, &self.head);
+        match total_difficulty.cmp(&head.total_difficulty) {
+            Ordering::Greater => true,
+            Ordering::Less => false,
+            Ordering::Equal => match consensus {
+                Consensus::ProofOfStake => number > head.number,
+                Consensus::Clique { .. } => (number, block.hash) < (head.number, head.hash),
+                Consensus::UnsealedProofOfWork => false,
+            },
+        }
     }
 
     fn parent(&mut self, hash: B256) -> Result<Option<Parent>, StoreError> {
@@ -143,35 +211,40 @@ impl Batch<'_, '_> {
         Ok(Some(Parent { header: decode_header(&rlp, &hash)?, hash, total_difficulty }))
     }
 
-    fn seal(&mut self, epoch: u64, block: &SyncBlock) -> Result<(), Refusal> {
+    /// Who may seal the child of the block, when its own seal is good.
+    fn seal(&mut self, epoch: u64, block: &SyncBlock) -> Result<Snapshot, Refusal> {
         let header = &block.header;
         let snapshot = self.snapshots.behind(&self.tables, epoch, header.parent_hash)?;
-        let next = snapshot.apply(header, block.hash).map_err(RuleError::from)?;
-        if header.number.is_multiple_of(STORED_EVERY) {
-            self.tables.put_snapshot(block.hash, &next.to_rlp())?;
-        }
-        self.snapshots.put(Arc::new(next));
-        Ok(())
+        Ok(snapshot.apply(header, block.hash).map_err(RuleError::from)?)
     }
 
     /// Makes a stored block the head: its ancestors become canonical down to the first that is
-    /// already, and numbers above it are given up.
+    /// already, and numbers above it are given up. Their transactions go with them.
     fn set_head(&mut self, block: &SyncBlock, total_difficulty: U256) -> Result<(), StoreError> {
         let number = block.header.number;
+        let mut gone = Vec::new();
         for above in number.saturating_add(1)..=self.head.number {
-            self.tables.clear_canonical(above)?;
+            gone.extend(self.tables.clear_canonical(above)?.map(|hash| (above, hash)));
         }
-        self.tables.set_canonical(number, block.hash)?;
+        let mut come = vec![(number, block.hash)];
+        gone.extend(self.tables.set_canonical(number, block.hash)?.map(|hash| (number, hash)));
         let (mut at, mut hash) = (number, block.header.parent_hash);
         while at > 0 {
             at -= 1;
             if self.tables.canonical(at)? == Some(hash) {
                 break;
             }
-            self.tables.set_canonical(at, hash)?;
+            gone.extend(self.tables.set_canonical(at, hash)?.map(|hash| (at, hash)));
+            come.push((at, hash));
             let damaged = || StoreError::Inconsistent(Damage::Block(hash));
             let rlp = self.tables.header(at, &hash)?.ok_or_else(damaged)?;
             hash = decode_header(&rlp, &hash)?.parent_hash;
+        }
+        for block in gone {
+            self.forget_transactions(block)?;
+        }
+        for block in come {
+            self.place_transactions(block)?;
         }
         self.common_ancestor = self.common_ancestor.min(at);
         let timestamp = block.header.timestamp;
@@ -199,6 +272,8 @@ fn import_error(block: &SyncBlock, why: Refusal) -> ImportError {
         Refusal::UnknownParent => {
             ImportError::UnknownParent { number, hash, parent: block.header.parent_hash }
         }
+        Refusal::Execution(error) => ImportError::Invalid { number, hash, reason: Box::new(error) },
+        Refusal::Unable(error) => ImportError::Storage(StorageError(Box::new(error))),
         Refusal::Store(error) => storage(error),
     }
 }

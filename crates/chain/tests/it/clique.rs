@@ -159,19 +159,23 @@ fn each_rule_of_a_header_alone() {
     assert_eq!(broken(&net, resealed(&net, &good, 2, |_| {})), turn);
 }
 
+/// The only signer adds another, which may seal the next block.
 #[test]
-fn a_vote_is_well_formed_and_not_counted() {
-    let net = devnet(3);
-    let (good, _) = net.child(&net.start(), 1, 1);
-    let vote = resealed(&net, &good, 1, |header| {
-        header.beneficiary = Address::repeat_byte(7);
+fn a_vote_counts_behind_its_block() {
+    let net = devnet(1);
+    let (good, _) = net.child(&net.start(), 0, 1);
+    let added = Producer::new(key(2)).signer();
+    let vote = resealed(&net, &good, 0, |header| {
+        header.beneficiary = added;
         header.nonce = clique::NONCE_ADD;
     });
     let dir = tempfile::tempdir().expect("directory");
     let chain = net.open(dir.path());
     chain.import(std::slice::from_ref(&vote)).expect("a vote");
     let snapshot = chain.clique_snapshot(&vote.hash).expect("read").expect("clique");
-    assert_eq!(snapshot.signers().len(), 3);
+    assert_eq!(snapshot.signers().len(), 2);
+    let next = Producer::new(key(2)).next_on(&chain, vote.header.timestamp + 1).expect("its block");
+    assert_eq!(chain.import(&[next]).expect("import").number, 2);
 }
 
 #[test]
@@ -222,31 +226,23 @@ fn checkpoints_list_the_signers() {
     assert_eq!(chain.import(&more).expect("more").number, 10);
 }
 
-#[test]
-fn clique_ends_before_shanghai() {
-    let net = devnet_with(1, 1, |genesis| {
-        genesis.config.shanghai_time = Some(genesis.timestamp + 2);
-    });
-    let (_, tip) = net.child(&net.start(), 0, 1);
-    let end = net.producers[0].next_block(
-        &net.spec,
-        (&tip.header, tip.hash),
-        &tip.snapshot,
-        tip.header.timestamp + 1,
-    );
-    assert!(matches!(end, Err(ProduceError::Clique(CliqueError::Fork("Shanghai")))), "{end:?}");
-}
-
 /// The snapshot that goes to disk every 1024 blocks, and the one worked out from it.
 #[test]
 fn a_reopened_chain_knows_who_signed_recently() {
-    let net = devnet(5);
+    let mut net = devnet(5);
     let dir = tempfile::tempdir().expect("directory");
+    let proposals = clique::Proposals::default();
+    proposals.propose(Address::repeat_byte(7), true).expect("room");
+    // A vote of one of five that is not decided.
+    let first = std::mem::replace(&mut net.producers[0], Producer::new(key(1)));
+    net.producers[0] = first.with_proposals(proposals);
     let (blocks, tip) = net.grow(&net.start(), 1_030);
     net.open(dir.path()).import(&blocks).expect("import");
     let chain = net.open(dir.path());
     let snapshot = chain.clique_snapshot(&tip.hash).expect("read").expect("clique");
     assert_eq!(*snapshot, tip.snapshot);
+    let votes: Vec<u64> = snapshot.votes().iter().map(|vote| vote.block).collect();
+    assert_eq!(votes, [1_030]);
     // Behind the stored one, at it, and before it.
     for number in [1_024_usize, 1_023, 1] {
         let hash = blocks[number - 1].hash;
@@ -259,4 +255,25 @@ fn a_reopened_chain_knows_who_signed_recently() {
     let (more, _) = net.grow(&tip, 3);
     chain.import(&more).expect("more");
     assert_eq!(chain.clique_snapshot(&B256::ZERO).expect("read"), None);
+}
+
+/// A block may be passed on when its header and seal are right, before anybody executes it.
+#[test]
+fn the_header_of_a_new_block_is_checked_with_its_seal() {
+    let net = devnet(1);
+    let dir = tempfile::tempdir().expect("directory");
+    let chain = net.open(dir.path());
+    let good = net.producers[0].next_on(&chain, chain.head().timestamp + 1).expect("block");
+    let total = chain.head().total_difficulty + good.header.difficulty;
+    assert_eq!(chain.check_header(&good.header, &good.hash).expect("valid"), Some(total));
+    // Sealed by somebody else, or changed since.
+    let mut changed = good.header.clone();
+    changed.gas_used = 1;
+    let hash = changed.hash_slow();
+    assert!(chain.check_header(&changed, &hash).is_err());
+    let mut orphan = good.header.clone();
+    orphan.parent_hash = B256::repeat_byte(9);
+    assert_eq!(chain.check_header(&orphan, &orphan.hash_slow()).expect("unknown parent"), None);
+    chain.import(std::slice::from_ref(&good)).expect("import");
+    assert_eq!(chain.check_header(&good.header, &good.hash).expect("known"), None);
 }

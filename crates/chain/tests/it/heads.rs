@@ -105,14 +105,35 @@ fn the_heavier_side_chain_takes_over() {
 }
 
 #[test]
-fn of_two_equal_heads_the_first_stays() {
+fn of_two_equal_heads_the_smaller_hash_wins() {
     let net = devnet(1);
-    let dir = tempfile::tempdir().expect("directory");
-    let chain = net.open(dir.path());
     let (first, _) = net.child(&net.start(), 0, 1);
     let (second, _) = net.child(&net.start(), 0, 2);
-    let head = chain.import(&[first]).expect("first");
-    assert_eq!(chain.import(&[second]).expect("second"), head);
+    let winner = first.hash.min(second.hash);
+    for order in [[&first, &second], [&second, &first]] {
+        let dir = tempfile::tempdir().expect("directory");
+        let chain = net.open(dir.path());
+        for block in order {
+            chain.import(std::slice::from_ref(block)).expect("import");
+        }
+        assert_eq!(chain.head().hash, winner);
+    }
+}
+
+/// Of two branches of the same weight, the shorter one was sealed in turn more often.
+#[test]
+fn of_two_equal_branches_the_shorter_wins() {
+    let net = devnet(3);
+    let dir = tempfile::tempdir().expect("directory");
+    let chain = net.open(dir.path());
+    // Signer 1 is in turn for block 1: 2 of difficulty. The others are not: 1 each.
+    let (short, _) = net.child(&net.start(), 1, 5);
+    let (one, tip) = net.child(&net.start(), 0, 1);
+    let (two, _) = net.child(&tip, 1, 1);
+    assert_eq!(chain.import(&[one, two]).expect("the longer").number, 2);
+    let head = chain.import(std::slice::from_ref(&short)).expect("the shorter");
+    assert_eq!((head.number, head.hash), (1, short.hash));
+    assert_eq!(chain.canonical_hash(2).expect("read"), None);
 }
 
 #[test]

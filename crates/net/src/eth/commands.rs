@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chainmesh_identity::PeerId;
 use chainmesh_proto::session::Class;
-use chainmesh_wire::eth::{BlockId, Message, Origin, code, encode_response};
+use chainmesh_wire::eth::{BlockId, EthVersion, Message, Origin, code, encode_response};
 use tokio::sync::{mpsc, watch};
 use tracing::debug;
 
@@ -29,13 +30,13 @@ pub(crate) async fn run(
 }
 
 impl EthService {
-    fn carry_out(&self, command: SessionCommand) {
+    fn carry_out(self: &Arc<Self>, command: SessionCommand) {
         match command {
             SessionCommand::BroadcastBlock { hash, number } => {
                 if let Some(sync) = self.sync_driver() {
                     sync.local_head();
                 }
-                self.broadcast_block(BlockId { hash, number });
+                self.broadcast_own(BlockId { hash, number });
             }
             SessionCommand::GetBlockHeaders { peer_id, start, count } => {
                 let asked = self.ask_headers(peer_id, Origin::Number(start), count, Asker::Owner);
@@ -65,17 +66,12 @@ impl EthService {
         }
     }
 
-    /// Tells all peers that do not know it of a block.
-    pub(crate) fn broadcast_block(&self, block: BlockId) {
-        self.broadcast(&Message::NewBlockHashes(vec![block]), |peer| {
-            let new = !peer.known.contains(&block.hash);
-            peer.known.insert(block.hash);
-            new
-        });
-    }
-
     /// Sends one message to all peers that are `wanted`; it is encoded once and shared.
-    fn broadcast(&self, message: &Message, mut wanted: impl FnMut(&mut super::Peer) -> bool) {
+    pub(super) fn broadcast(
+        &self,
+        message: &Message,
+        mut wanted: impl FnMut(&mut super::Peer) -> bool,
+    ) {
         let payload = match message.encode() {
             Ok(payload) => payload,
             Err(error) => return debug!("{} cannot be sent: {error}", message.name()),
@@ -89,7 +85,22 @@ impl EthService {
         }
     }
 
-    fn answer(&self, id: chainmesh_identity::PeerId, request_id: u64, code: u32, payload: Bytes) {
+    /// Sends a message to these peers, in the form that each one's version has for it.
+    pub(super) fn send_gossip(
+        &self,
+        ids: &[PeerId],
+        code: u32,
+        payload: impl Fn(EthVersion) -> Bytes,
+    ) {
+        let peers = self.peers();
+        for peer in ids.iter().filter_map(|id| peers.get(id)) {
+            let payload = payload(peer.connection.version());
+            // As above.
+            let _ = peer.connection.context().send_as(Class::Gossip, code, payload);
+        }
+    }
+
+    fn answer(&self, id: PeerId, request_id: u64, code: u32, payload: Bytes) {
         match self.serving.answered_by_owner(id, request_id) {
             Some(job) => {
                 let _ = job.connection().context().send(code, payload);

@@ -1,13 +1,14 @@
-//! The `eth` module on sockets: what peers say goes to synchronisation and to observers, what they
-//! ask is answered from the chain, where disk reads may wait.
+//! The `eth` module on sockets: what peers say goes to synchronisation, to gossip and to observers,
+//! what they ask is answered from the chain and the pool, where disk reads may wait.
 
 pub(crate) mod commands;
-mod known;
+pub(crate) mod gossip;
+mod propagation;
 mod serving;
 pub(crate) mod sync;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use alloy_eip2124::ForkFilter;
 use alloy_primitives::B256;
@@ -16,8 +17,11 @@ use chainmesh_proto::eth::chain::{ChainReader, ChainWriter};
 use chainmesh_proto::eth::handler::{
     EthConnection, EthEvent, EthModule, EthSink, PeerHead, RequestError, ServeJob,
 };
+use chainmesh_proto::eth::known::{KnownHashes, MAX_KNOWN_BLOCKS};
+use chainmesh_proto::eth::pool::TransactionPool;
 use chainmesh_proto::eth::status::ChainIdentity;
 use chainmesh_proto::eth::sync::{RequestToken, SyncInput};
+use chainmesh_proto::eth::transactions::FetchToken;
 use chainmesh_proto::module::Module;
 use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 use chainmesh_wire::eth::{BlockBody, BlockHeader, BlockId, EthVersion, Origin};
@@ -26,8 +30,9 @@ use tokio::sync::broadcast;
 
 use crate::clock::Clock;
 use crate::event::P2pEvent;
-use known::KnownBlocks;
-use serving::Serving;
+use gossip::GossipDriver;
+use propagation::Propagation;
+use serving::{Serving, Sources};
 use sync::SyncDriver;
 
 /// The chain that the `eth` module speaks about.
@@ -47,6 +52,11 @@ pub struct EthChain {
     pub serve: bool,
     /// Where new blocks go; without it nothing is synchronised.
     pub sync: Option<Arc<dyn ChainWriter>>,
+    /// Where transactions go and come from; without it what peers send is only shown to observers.
+    pub pool: Option<Arc<dyn TransactionPool>>,
+    /// Whether new blocks are passed on (NewBlock, NewBlockHashes). Not on a chain of proof of
+    /// stake, whose nodes end the session of a peer that does so.
+    pub block_gossip: bool,
 }
 
 impl EthChain {
@@ -62,6 +72,8 @@ impl EthChain {
             required: true,
             serve: true,
             sync: None,
+            pool: None,
+            block_gossip: true,
         }
     }
 }
@@ -72,6 +84,8 @@ impl core::fmt::Debug for EthChain {
             .field("versions", &self.versions)
             .field("serve", &self.serve)
             .field("sync", &self.sync.is_some())
+            .field("pool", &self.pool.is_some())
+            .field("block_gossip", &self.block_gossip)
             .finish_non_exhaustive()
     }
 }
@@ -81,6 +95,8 @@ impl core::fmt::Debug for EthChain {
 enum Asker {
     /// Synchronisation, with its token.
     Sync(RequestToken),
+    /// Gossip of transactions, with its token.
+    Gossip(FetchToken),
     /// A [`crate::SessionCommand`].
     Owner,
 }
@@ -88,7 +104,8 @@ enum Asker {
 struct Peer {
     connection: EthConnection,
     head: PeerHead,
-    known: KnownBlocks,
+    /// Blocks that it has.
+    known: KnownHashes,
     /// Requests under way.
     asked: HashMap<u64, Asker>,
 }
@@ -97,8 +114,13 @@ struct Peer {
 pub(crate) struct EthService {
     peers: Mutex<HashMap<PeerId, Peer>>,
     events: broadcast::Sender<P2pEvent>,
+    chain: Arc<dyn ChainReader>,
     serving: Serving,
     sync: Option<Arc<SyncDriver>>,
+    gossip: Option<Arc<GossipDriver>>,
+    propagation: Propagation,
+    /// This service, for work that outlives a call.
+    weak: Weak<Self>,
 }
 
 impl EthService {
@@ -107,9 +129,25 @@ impl EthService {
         clock: Clock,
         events: broadcast::Sender<P2pEvent>,
     ) -> Arc<Self> {
-        let serving = Serving::new(Arc::clone(&chain.chain), chain.serve, Handle::current());
+        let sources = Sources { chain: Arc::clone(&chain.chain), pool: chain.pool.clone() };
+        let serving = Serving::new(sources, chain.serve, Handle::current());
         let sync = chain.sync.as_ref().map(|writer| SyncDriver::new(Arc::clone(writer), clock));
-        Arc::new(Self { peers: Mutex::default(), events, serving, sync })
+        let gossip = chain.pool.as_ref().map(|pool| GossipDriver::new(Arc::clone(pool), clock));
+        Arc::new_cyclic(|weak| Self {
+            peers: Mutex::default(),
+            events,
+            chain: Arc::clone(&chain.chain),
+            serving,
+            sync,
+            gossip,
+            propagation: Propagation::new(chain.block_gossip),
+            weak: Weak::clone(weak),
+        })
+    }
+
+    /// The machine that spreads and fetches transactions, if there is a pool.
+    pub(crate) const fn gossip_driver(&self) -> Option<&Arc<GossipDriver>> {
+        self.gossip.as_ref()
     }
 
     /// The machine that synchronises, if there is one.
@@ -205,16 +243,21 @@ impl EthService {
         let peer = Peer {
             connection: connection.clone(),
             head,
-            known: KnownBlocks::default(),
+            known: KnownHashes::new(MAX_KNOWN_BLOCKS),
             asked: HashMap::new(),
         };
         self.peers().insert(connection.id(), peer);
         self.sync(SyncInput::PeerConnected { peer: connection.id(), head });
+        if let Some(gossip) = &self.gossip {
+            gossip.peer_connected(connection.id());
+        }
     }
 
     fn announced(&self, id: PeerId, blocks: &[BlockId]) {
         if let Some(peer) = self.peers().get_mut(&id) {
-            blocks.iter().for_each(|block| peer.known.insert(block.hash));
+            for block in blocks {
+                peer.known.insert(&block.hash);
+            }
         }
         for block in blocks {
             let (hash, number) = (block.hash, block.number);
@@ -230,7 +273,8 @@ impl EthService {
                 request_id,
                 headers: headers.into_iter().map(|header| header.header).collect(),
             }),
-            None => {}
+            // The answer to another kind of request was refused before.
+            Some(Asker::Gossip(_)) | None => {}
         }
     }
 
@@ -243,7 +287,7 @@ impl EthService {
                 let bodies = bodies.iter().filter_map(decode).collect();
                 P2pEvent::BlockBodies { peer_id: id, request_id, bodies }
             }),
-            None => {}
+            Some(Asker::Gossip(_)) | None => {}
         }
     }
 }
@@ -271,33 +315,58 @@ impl EthSink for EthService {
             EthEvent::NewBlock(block) => {
                 let (hash, number) = (block.header.hash, block.header.header.number);
                 if let Some(peer) = self.peers().get_mut(&id) {
-                    peer.known.insert(hash);
+                    peer.known.insert(&hash);
                 }
                 self.tell(|| P2pEvent::NewBlock { peer_id: id, hash, number });
+                if let Some(service) = self.weak.upgrade() {
+                    service.pass_on(&block);
+                }
                 self.sync(SyncInput::NewBlock { peer: id, block });
             }
             EthEvent::Headers { request_id, headers } => self.headers(id, request_id, headers),
             EthEvent::Bodies { request_id, bodies } => self.bodies(id, request_id, bodies),
-            EthEvent::Transactions(transactions) => self.tell(|| P2pEvent::Transactions {
-                peer_id: id,
-                transactions: transactions.iter().map(|transaction| transaction.to_vec()).collect(),
-            }),
+            EthEvent::Transactions(transactions) => {
+                self.tell(|| P2pEvent::Transactions {
+                    peer_id: id,
+                    transactions: transactions.iter().map(|one| one.to_vec()).collect(),
+                });
+                if let Some(gossip) = &self.gossip {
+                    gossip.received(connection, &transactions);
+                }
+            }
+            EthEvent::NewPooledTransactionHashes(transactions) => {
+                if let Some(gossip) = &self.gossip {
+                    gossip.announced(id, transactions);
+                }
+            }
+            EthEvent::PooledTransactions { request_id, transactions } => {
+                if let (Some(Asker::Gossip(token)), Some(gossip)) =
+                    (self.take_asker(id, request_id), &self.gossip)
+                {
+                    gossip.fetched(connection, token, &transactions);
+                }
+            }
             EthEvent::BlockRangeUpdate(range) => {
                 if let Some(peer) = self.peers().get_mut(&id) {
                     peer.head = PeerHead::Range(range);
                 }
                 self.sync(SyncInput::RangeUpdate { peer: id, range });
             }
-            // The pool comes with transactions; requests go to `serve`, replies were sent.
-            EthEvent::NewPooledTransactionHashes(_)
-            | EthEvent::GetBlockHeaders(_)
+            // Requests go to `serve`, replies were sent.
+            EthEvent::GetBlockHeaders(_)
             | EthEvent::GetBlockBodies(_)
+            | EthEvent::GetReceipts(_)
+            | EthEvent::GetPooledTransactions(_)
             | EthEvent::Reply { .. } => {}
         }
     }
 
     fn serve(&self, job: ServeJob) {
-        self.tell(|| serving::request_event(&job));
+        if self.events.receiver_count() > 0
+            && let Some(event) = serving::request_event(&job)
+        {
+            let _ = self.events.send(event);
+        }
         self.serving.take(job);
     }
 
@@ -311,6 +380,9 @@ impl EthSink for EthService {
             peers.remove(&id);
             drop(peers);
             self.sync(SyncInput::PeerDisconnected { peer: id });
+            if let Some(gossip) = &self.gossip {
+                gossip.peer_disconnected(id);
+            }
         }
     }
 }

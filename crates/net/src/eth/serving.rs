@@ -7,9 +7,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use bytes::Bytes;
 use chainmesh_identity::PeerId;
-use chainmesh_proto::eth::chain::ChainReader;
+use chainmesh_proto::eth::chain::{ChainReader, StorageError};
 use chainmesh_proto::eth::handler::{ServeJob, Served};
+use chainmesh_proto::eth::pool::TransactionPool;
 use chainmesh_wire::devp2p::DisconnectReason;
 use chainmesh_wire::eth::Origin;
 use tokio::runtime::Handle;
@@ -19,8 +21,21 @@ use crate::event::{HashOrNumber, P2pEvent};
 
 type Queues = Arc<Mutex<HashMap<PeerId, VecDeque<ServeJob>>>>;
 
+/// Where answers are read from.
+#[derive(Clone)]
+pub(super) struct Sources {
+    pub(super) chain: Arc<dyn ChainReader>,
+    pub(super) pool: Option<Arc<dyn TransactionPool>>,
+}
+
+impl Sources {
+    fn answer(&self, job: &ServeJob) -> Result<(u32, Bytes), StorageError> {
+        job.answer(&*self.chain, self.pool.as_deref())
+    }
+}
+
 pub(super) struct Serving {
-    chain: Arc<dyn ChainReader>,
+    sources: Sources,
     /// Whether answers come from the chain; if not, jobs wait for the owner's answer.
     automatic: bool,
     runtime: Handle,
@@ -28,12 +43,18 @@ pub(super) struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(chain: Arc<dyn ChainReader>, automatic: bool, runtime: Handle) -> Self {
-        Self { chain, automatic, runtime, queues: Queues::default() }
+    pub(super) fn new(sources: Sources, automatic: bool, runtime: Handle) -> Self {
+        Self { sources, automatic, runtime, queues: Queues::default() }
     }
 
     pub(super) fn take(&self, job: ServeJob) {
         let id = job.connection().id();
+        let for_owner = matches!(job.served(), Served::Headers(_) | Served::Bodies(_));
+        if !self.automatic && !for_owner {
+            // The owner answers for headers and bodies alone.
+            self.runtime.spawn(answer(job, self.sources.clone()));
+            return;
+        }
         {
             let mut queues = lock(&self.queues);
             if let Some(queue) = queues.get_mut(&id) {
@@ -42,8 +63,8 @@ impl Serving {
             queues.insert(id, VecDeque::from([job]));
         }
         if self.automatic {
-            let (chain, queues) = (Arc::clone(&self.chain), Arc::clone(&self.queues));
-            self.runtime.spawn(serve_peer(id, chain, queues));
+            let (sources, queues) = (self.sources.clone(), Arc::clone(&self.queues));
+            self.runtime.spawn(serve_peer(id, sources, queues));
         }
     }
 
@@ -84,40 +105,46 @@ fn next_job(queues: &Queues, id: PeerId) -> Option<ServeJob> {
     job
 }
 
-async fn serve_peer(id: PeerId, chain: Arc<dyn ChainReader>, queues: Queues) {
+async fn serve_peer(id: PeerId, sources: Sources, queues: Queues) {
     while let Some(job) = next_job(&queues, id) {
-        let context = job.connection().context().clone();
-        if context.ready().await.is_err() {
-            continue;
+        answer(job, sources.clone()).await;
+    }
+}
+
+async fn answer(job: ServeJob, sources: Sources) {
+    let context = job.connection().context().clone();
+    let id = context.id();
+    if context.ready().await.is_err() {
+        return;
+    }
+    let read = tokio::task::spawn_blocking(move || (sources.answer(&job), job));
+    match read.await {
+        Ok((Ok((code, payload)), job)) => {
+            // It closed meanwhile: the peer does not want its answer any more.
+            let _ = context.send(code, payload);
+            drop(job);
         }
-        let chain = Arc::clone(&chain);
-        let read = tokio::task::spawn_blocking(move || (job.answer(&*chain), job));
-        match read.await {
-            Ok((Ok((code, payload)), job)) => {
-                // It closed meanwhile: the peer does not want its answer any more.
-                let _ = context.send(code, payload);
-                drop(job);
-            }
-            Ok((Err(error), _)) => {
-                warn!(peer = %id.short(), "a request cannot be answered: {error}");
-                context.disconnect(DisconnectReason::ClientQuitting);
-            }
-            Err(panic) => error!(peer = %id.short(), "reading an answer failed: {panic}"),
+        Ok((Err(error), _)) => {
+            warn!(peer = %id.short(), "a request cannot be answered: {error}");
+            context.disconnect(DisconnectReason::ClientQuitting);
         }
+        Err(panic) => error!(peer = %id.short(), "reading an answer failed: {panic}"),
     }
 }
 
 pub(super) fn request_id_of(job: &ServeJob) -> u64 {
     match job.served() {
         Served::Headers(query) => query.request_id,
-        Served::Bodies(request) => request.request_id,
+        Served::Bodies(request)
+        | Served::Receipts(request)
+        | Served::PooledTransactions(request) => request.request_id,
     }
 }
 
-/// The request as observers see it.
-pub(super) fn request_event(job: &ServeJob) -> P2pEvent {
+/// The request as observers see it; those for receipts and transactions of the pool they do not.
+pub(super) fn request_event(job: &ServeJob) -> Option<P2pEvent> {
     let peer_id = job.connection().id();
-    match job.served() {
+    Some(match job.served() {
         Served::Headers(query) => P2pEvent::GetBlockHeadersRequest {
             peer_id,
             request_id: query.request_id,
@@ -132,5 +159,6 @@ pub(super) fn request_event(job: &ServeJob) -> P2pEvent {
             request_id: request.request_id,
             hashes: request.hashes.clone(),
         },
-    }
+        Served::Receipts(_) | Served::PooledTransactions(_) => return None,
+    })
 }

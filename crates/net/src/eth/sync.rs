@@ -52,6 +52,10 @@ impl SyncDriver {
         self.input(SyncInput::LocalHead(self.chain.head()));
     }
 
+    pub(super) fn chain(&self) -> &Arc<dyn ChainWriter> {
+        &self.chain
+    }
+
     pub(crate) fn report(&self) -> SyncReport {
         self.machine().snapshot()
     }

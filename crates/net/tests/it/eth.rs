@@ -82,13 +82,13 @@ async fn a_node_syncs_and_then_follows() {
     let mut events = second.subscribe();
     has_head(&empty, full.head().hash).await;
 
-    // The first node makes a block: the second hears of its hash and fetches it.
+    // The first node makes a block: the second, its only peer, gets it whole.
     let new = full.next();
     full.import(std::slice::from_ref(&new)).unwrap();
     let (hash, number) = (new.hash, new.header.number);
     first.cmd_tx.send(SessionCommand::BroadcastBlock { hash, number }).await.unwrap();
-    let heard = event("NewBlockHash", &mut events, |event| match event {
-        P2pEvent::NewBlockHash { peer_id, hash, number } => Some((peer_id, hash, number)),
+    let heard = event("NewBlock", &mut events, |event| match event {
+        P2pEvent::NewBlock { peer_id, hash, number } => Some((peer_id, hash, number)),
         _ => None,
     })
     .await;
@@ -199,4 +199,40 @@ async fn owners_ask_and_answer_by_commands() {
 fn header_rlp(chain: &Arc<TestChain>, number: u64) -> bytes::Bytes {
     let hash = chain.canonical_hash(number).unwrap().unwrap();
     chain.header_rlp(&hash).unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_new_block_goes_whole_to_few_and_as_a_hash_to_the_rest() {
+    let full = TestChain::new(100, 3);
+    let first = chainmesh_net::start(on_chain(1, &full)).await.unwrap();
+    let mut others = Vec::new();
+    for number in 2..=6 {
+        let chain = TestChain::new(100, 3);
+        let mut config = on_chain(number, &chain);
+        config.boot_nodes.push(first.enode().unwrap());
+        let node = chainmesh_net::start(config).await.unwrap();
+        let events = node.subscribe();
+        others.push((chain, node, events));
+    }
+    within("five peers", async {
+        while first.peer_count() < 5 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let new = full.next();
+    full.import(std::slice::from_ref(&new)).unwrap();
+    let (hash, number) = (new.hash, new.header.number);
+    first.cmd_tx.send(SessionCommand::BroadcastBlock { hash, number }).await.unwrap();
+    let mut whole = 0;
+    for (chain, _, events) in &mut others {
+        whole += event("the block", events, |event| match event {
+            P2pEvent::NewBlock { .. } => Some(1),
+            P2pEvent::NewBlockHash { .. } => Some(0),
+            _ => None,
+        })
+        .await;
+        has_head(chain, hash).await;
+    }
+    assert_eq!(whole, 2, "the square root of five, rounded down");
 }

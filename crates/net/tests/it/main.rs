@@ -4,6 +4,7 @@ mod chain;
 mod consortium;
 mod echo;
 mod eth;
+mod gossip;
 mod mesh;
 mod sessions;
 mod support;

@@ -18,6 +18,7 @@ use crate::consortium::{Consortium, Membership};
 use crate::data_dir::DataDir;
 use crate::node::{Node, NodeOptions};
 use crate::sdk::SdkOptions;
+use crate::validator::ValidatorOptions;
 
 /// TCP port that a node of a consortium listens on: FISCO BCOS's default for its gateways.
 const CONSORTIUM_PORT: u16 = 30300;
@@ -299,11 +300,11 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     }
     options.trusted_peers.clone_from(&args.trusted_peer);
     options.network_id = args.network_id;
-    options.validator_key = validator_key;
+    options.validator = validator_key.map(ValidatorOptions::new);
     options.sdk = args.sdk(file)?;
     if args.consortium || file.mesh.is_some() {
         // A node that only follows a chain is an observer.
-        let follows = options.chain.is_some() && options.validator_key.is_none();
+        let follows = options.chain.is_some() && options.validator.is_none();
         let role = if follows { NodeType::OBSERVER } else { NodeType::CONSENSUS };
         options.mesh = Some(file.mesh.clone().unwrap_or_default().options(role));
     }

@@ -21,6 +21,7 @@ use crate::cli::output::grouped;
 use crate::config::NodeAddress;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::node::{Node, NodeOptions};
+use crate::validator::ValidatorOptions;
 
 /// Chain ID of a new development network: geth's `--dev` has the same.
 const DEV_CHAIN_ID: u64 = 1337;
@@ -170,12 +171,13 @@ impl Network {
         for (index, member) in self.members.iter_mut().enumerate() {
             let Some(data) = member.data.take() else { continue };
             let key = data.key()?;
-            let validator_key = (member.role == Role::Validator).then(|| key.duplicate());
+            let seals = member.role == Role::Validator;
+            let validator = seals.then(|| ValidatorOptions::new(key.duplicate()));
             let mut options = NodeOptions::new(data, key);
             options.listen_address = Ipv4Addr::LOCALHOST.into();
             options.port = 0;
             options.max_peers = max_peers;
-            options.validator_key = validator_key;
+            options.validator = validator;
             if self.consortium.is_some() {
                 // By their addresses, as in a node list of FISCO: the certificate says who is there.
                 let others = started.iter().enumerate();

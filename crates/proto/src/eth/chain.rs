@@ -98,6 +98,17 @@ pub trait ChainReader: Send + Sync {
     /// # Errors
     /// When the store fails.
     fn body_rlp(&self, hash: &B256) -> Result<Option<Bytes>, StorageError>;
+
+    /// The receipts of a known block: an RLP list of receipts with their blooms, each in its form
+    /// of `Receipts` messages up to eth/68 (a list, or a string of type byte and list). A chain
+    /// that keeps none says so.
+    ///
+    /// # Errors
+    /// When the store fails.
+    fn receipts_rlp(&self, hash: &B256) -> Result<Option<Bytes>, StorageError> {
+        let _ = hash;
+        Ok(None)
+    }
 }
 
 /// Write access to a chain.
@@ -109,4 +120,15 @@ pub trait ChainWriter: ChainReader {
     /// # Errors
     /// See [`ImportError`]; it names the first block that was not taken.
     fn import(&self, blocks: &[SyncBlock]) -> Result<ChainHead, ImportError>;
+
+    /// Checks the header of a block that a peer sent, seal included and without executing anything:
+    /// such a block may be passed on. Returns the total difficulty with this block, by our own
+    /// count; `None` when that cannot be said, because its parent is unknown.
+    ///
+    /// # Errors
+    /// See [`ImportError`].
+    fn check_header(&self, header: &Header, hash: &B256) -> Result<Option<U256>, ImportError> {
+        let _ = (header, hash);
+        Ok(None)
+    }
 }

@@ -74,6 +74,17 @@ pub enum EthEvent {
         /// At most as many as were asked for.
         bodies: Vec<BlockBody>,
     },
+    /// The peer asks for receipts.
+    GetReceipts(HashRequest),
+    /// The peer asks for transactions of the pool.
+    GetPooledTransactions(HashRequest),
+    /// The answer to a request of ours, each in its EIP-2718 form.
+    PooledTransactions {
+        /// The request.
+        request_id: u64,
+        /// At most as many as were asked for.
+        transactions: Vec<Bytes>,
+    },
     /// Transactions in their EIP-2718 form.
     Transactions(Vec<Bytes>),
     /// Transactions that the peer has.
@@ -171,6 +182,7 @@ pub struct Request {
 enum Kind {
     Headers,
     Bodies,
+    PooledTransactions,
 }
 
 /// Where a peer's session stands: `AwaitingStatus` until its Status fits, then `Open` to the end.
@@ -260,11 +272,9 @@ impl EthPeer {
             Message::BlockRangeUpdate(range) => EthEvent::BlockRangeUpdate(range),
             Message::GetBlockHeaders(query) => EthEvent::GetBlockHeaders(query),
             Message::GetBlockBodies(request) => EthEvent::GetBlockBodies(request),
-            // There is no pool, there are no receipts and no state entries yet: empty answers.
-            Message::GetPooledTransactions(request) => {
-                empty_reply(code::POOLED_TRANSACTIONS, &request)
-            }
-            Message::GetReceipts(request) => empty_reply(code::RECEIPTS, &request),
+            Message::GetPooledTransactions(request) => EthEvent::GetPooledTransactions(request),
+            Message::GetReceipts(request) => EthEvent::GetReceipts(request),
+            // State entries by hash have left the protocol with eth/67: an empty answer.
             Message::GetNodeData(request) => empty_reply(code::NODE_DATA, &request),
             Message::BlockHeaders(answer) => {
                 self.settle(name, answer.request_id, Kind::Headers, answer.items.len())?;
@@ -274,10 +284,16 @@ impl EthPeer {
                 self.settle(name, answer.request_id, Kind::Bodies, answer.items.len())?;
                 EthEvent::Bodies { request_id: answer.request_id, bodies: answer.items }
             }
+            Message::PooledTransactions(answer) => {
+                let got = answer.items.len();
+                self.settle(name, answer.request_id, Kind::PooledTransactions, got)?;
+                EthEvent::PooledTransactions {
+                    request_id: answer.request_id,
+                    transactions: answer.items,
+                }
+            }
             // Never asked for.
-            Message::PooledTransactions(answer)
-            | Message::Receipts(answer)
-            | Message::NodeData(answer) => {
+            Message::Receipts(answer) | Message::NodeData(answer) => {
                 let request_id = answer.request_id;
                 return Err(EthFault::UnknownRequest { message: name, request_id });
             }
@@ -327,6 +343,16 @@ impl EthPeer {
         let request_id = self.begin(Kind::Bodies, hashes.len())?;
         let payload = encode_hash_request(request_id, hashes);
         Ok(Request { request_id, code: code::GET_BLOCK_BODIES, payload })
+    }
+
+    /// Asks for these transactions of the peer's pool.
+    ///
+    /// # Errors
+    /// When too many requests wait for an answer.
+    pub fn request_transactions(&mut self, hashes: &[B256]) -> Result<Request, TooManyRequests> {
+        let request_id = self.begin(Kind::PooledTransactions, hashes.len())?;
+        let payload = encode_hash_request(request_id, hashes);
+        Ok(Request { request_id, code: code::GET_POOLED_TRANSACTIONS, payload })
     }
 
     fn begin(&mut self, kind: Kind, asked: usize) -> Result<u64, TooManyRequests> {

@@ -1,4 +1,5 @@
-//! Answering requests for headers and bodies from the chain. Blocks: to be called where disk
+//! Answering requests for headers, bodies and receipts from the chain, and for transactions from
+//! the pool. Blocks: to be called where disk
 //! reads may wait.
 //!
 //! Nothing is decoded: what the store has in RLP goes into the answer as it is. An answer may
@@ -8,10 +9,12 @@ use alloy_primitives::B256;
 use alloy_rlp::{Decodable, Header};
 use bytes::Bytes;
 use chainmesh_wire::eth::{
-    GetBlockHeaders, HashRequest, MAX_MESSAGE_SIZE, Origin, encode_response,
+    EthVersion, GetBlockHeaders, HashRequest, MAX_MESSAGE_SIZE, Message, Origin, Response,
+    encode_response,
 };
 
 use super::chain::{ChainReader, StorageError};
+use super::pool::TransactionPool;
 
 /// Most items in an answer: geth's `maxHeadersServe` and `maxBodiesServe`.
 pub const MAX_SERVED: usize = 1024;
@@ -61,6 +64,98 @@ pub fn bodies(chain: &dyn ChainReader, request: &HashRequest) -> Result<Bytes, S
         }
     }
     Ok(encode_response(request.request_id, &answer.items))
+}
+
+/// The payload of the Receipts that answers `request`, in the form of the version. Unknown blocks
+/// are passed over.
+///
+/// # Errors
+/// When the store fails.
+pub fn receipts(
+    chain: &dyn ChainReader,
+    version: EthVersion,
+    request: &HashRequest,
+) -> Result<Bytes, StorageError> {
+    let mut answer = Answer::default();
+    for hash in request.hashes.iter().take(MAX_LOOKUPS) {
+        if !answer.has_room() {
+            break;
+        }
+        let Some(rlp) = chain.receipts_rlp(hash)? else { continue };
+        let rlp = match version {
+            EthVersion::Eth69 => receipts_without_bloom(&rlp),
+            _ => Some(rlp),
+        };
+        // Receipts of ours that cannot be read are passed over like unknown ones.
+        if let Some(rlp) = rlp
+            && !answer.push(rlp)
+        {
+            break;
+        }
+    }
+    Ok(encode_response(request.request_id, &answer.items))
+}
+
+/// The payload of the PooledTransactions that answers `request`. What is not in the pool is passed
+/// over.
+#[must_use]
+pub fn pooled_transactions(pool: Option<&dyn TransactionPool>, request: &HashRequest) -> Bytes {
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    for hash in request.hashes.iter().take(MAX_LOOKUPS) {
+        if found.len() >= MAX_SERVED || bytes >= SOFT_RESPONSE_LIMIT {
+            break;
+        }
+        if let Some(transaction) = pool.and_then(|pool| pool.get(hash)) {
+            bytes += transaction.raw.len();
+            found.push(transaction.raw);
+        }
+    }
+    let answer = Response { request_id: request.request_id, items: found };
+    // Only a NewBlock can fail to be encoded.
+    Message::PooledTransactions(answer).encode().unwrap_or_default()
+}
+
+/// The receipts of a block in the form of eth/69, `[type, status, gas, logs]` each, from that of the
+/// versions before, in which a receipt has its logs' bloom filter (EIP-7642).
+fn receipts_without_bloom(rlp: &[u8]) -> Option<Bytes> {
+    let mut receipts = Header::decode_bytes(&mut &*rlp, true).ok()?;
+    let mut items = Vec::new();
+    while !receipts.is_empty() {
+        let head = Header::decode(&mut receipts).ok()?;
+        let (content, behind) = receipts.split_at_checked(head.payload_length)?;
+        receipts = behind;
+        let (kind, mut fields) = if head.list {
+            (0, content)
+        } else {
+            let (kind, mut list) = content.split_first()?;
+            (*kind, Header::decode_bytes(&mut list, true).ok()?)
+        };
+        let (status, gas) = (item(&mut fields)?, item(&mut fields)?);
+        let _bloom = item(&mut fields)?;
+        let logs = item(&mut fields)?;
+        let kind = alloy_rlp::encode(kind);
+        items.push(encode_list(&[&kind, status, gas, logs]));
+    }
+    let items: Vec<&[u8]> = items.iter().map(Vec::as_slice).collect();
+    Some(encode_list(&items).into())
+}
+
+/// Takes one item, with its head, off the front.
+fn item<'a>(fields: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let before = *fields;
+    let head = Header::decode(fields).ok()?;
+    *fields = fields.get(head.payload_length..)?;
+    before.get(..before.len() - fields.len())
+}
+
+fn encode_list(items: &[&[u8]]) -> Vec<u8> {
+    let payload_length = items.iter().map(|item| item.len()).sum();
+    let head = Header { list: true, payload_length };
+    let mut out = Vec::with_capacity(head.length() + payload_length);
+    head.encode(&mut out);
+    items.iter().for_each(|item| out.extend_from_slice(item));
+    out
 }
 
 /// The items so far.

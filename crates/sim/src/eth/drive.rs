@@ -119,6 +119,9 @@ impl World {
             // Nobody here has transactions of his own; requests go to `serve`.
             EthEvent::Transactions(_)
             | EthEvent::NewPooledTransactionHashes(_)
+            | EthEvent::PooledTransactions { .. }
+            | EthEvent::GetReceipts(_)
+            | EthEvent::GetPooledTransactions(_)
             | EthEvent::Ready(_)
             | EthEvent::GetBlockHeaders(_)
             | EthEvent::GetBlockBodies(_)

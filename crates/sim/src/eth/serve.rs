@@ -16,7 +16,9 @@ impl World {
     pub(super) fn serve(&mut self, node: NodeIndex, job: &ServeJob) {
         let conduct = self.conduct(node);
         let chain = self.nodes.get(node.0).and_then(|node| node.chain.as_ref());
-        let Some(answer) = chain.and_then(|chain| job.answer(&*chain.chain).ok()) else { return };
+        let Some(answer) = chain.and_then(|chain| job.answer(&*chain.chain, None).ok()) else {
+            return;
+        };
         let Some((code, payload)) = bent(conduct, job.served(), answer) else { return };
         // It closed meanwhile: the peer does not want its answer any more.
         let _ = job.connection().context().send(code, payload);

@@ -10,6 +10,7 @@ use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 use chainmesh_wire::eth::{EthVersion, GetBlockHeaders, HashRequest, Message, Origin, code};
 
 use super::super::chain::{ChainReader, StorageError};
+use super::super::pool::TransactionPool;
 use super::super::serve;
 use super::super::status::ChainIdentity;
 use super::{EthEvent, EthFault, EthPeer, Request, TooManyRequests};
@@ -22,7 +23,7 @@ pub trait EthSink: Send + Sync {
     /// come through [`serve`](Self::serve) instead.
     fn event(&self, peer: &EthConnection, event: EthEvent);
 
-    /// The peer asks for headers or bodies: to be answered where disk reads may wait.
+    /// The peer asks for something: to be answered where disk reads may wait.
     fn serve(&self, job: ServeJob);
 
     /// The session is over; nothing comes from this peer any more. Also called for peers that
@@ -116,6 +117,8 @@ impl TopicHandler for EthHandler {
             }
             EthEvent::GetBlockHeaders(query) => Served::Headers(query),
             EthEvent::GetBlockBodies(request) => Served::Bodies(request),
+            EthEvent::GetReceipts(request) => Served::Receipts(request),
+            EthEvent::GetPooledTransactions(request) => Served::PooledTransactions(request),
             event => {
                 if matches!(event, EthEvent::Ready(_)) {
                     self.connection.context.handshake_done();
@@ -203,6 +206,15 @@ impl EthConnection {
         self.send_request(request)
     }
 
+    /// Asks for these transactions of the peer's pool; returns the request id.
+    ///
+    /// # Errors
+    /// When it was not sent.
+    pub fn request_transactions(&self, hashes: &[B256]) -> Result<u64, RequestError> {
+        let request = self.protocol().request_transactions(hashes)?;
+        self.send_request(request)
+    }
+
     fn send_request(&self, request: Request) -> Result<u64, RequestError> {
         if let Err(error) = self.context.send(request.code, request.payload) {
             self.protocol().withdraw(request.request_id);
@@ -224,6 +236,10 @@ pub enum Served {
     Headers(GetBlockHeaders),
     /// Bodies.
     Bodies(HashRequest),
+    /// Receipts.
+    Receipts(HashRequest),
+    /// Transactions of the pool.
+    PooledTransactions(HashRequest),
 }
 
 /// A request of a peer, to be answered where disk reads may wait. While several are alive nothing
@@ -257,14 +273,26 @@ impl ServeJob {
         &self.served
     }
 
-    /// Reads the answer from the chain: code and payload. Blocks on the store.
+    /// Reads the answer from the chain, or the pool if there is one: code and payload. Blocks on
+    /// the store.
     ///
     /// # Errors
     /// When the store fails.
-    pub fn answer(&self, chain: &dyn ChainReader) -> Result<(u32, Bytes), StorageError> {
+    pub fn answer(
+        &self,
+        chain: &dyn ChainReader,
+        pool: Option<&dyn TransactionPool>,
+    ) -> Result<(u32, Bytes), StorageError> {
+        let version = self.connection.version;
         Ok(match &self.served {
             Served::Headers(query) => (code::BLOCK_HEADERS, serve::headers(chain, query)?),
             Served::Bodies(request) => (code::BLOCK_BODIES, serve::bodies(chain, request)?),
+            Served::Receipts(request) => {
+                (code::RECEIPTS, serve::receipts(chain, version, request)?)
+            }
+            Served::PooledTransactions(request) => {
+                (code::POOLED_TRANSACTIONS, serve::pooled_transactions(pool, request))
+            }
         })
     }
 }

@@ -135,18 +135,38 @@ fn outstanding_requests_are_bounded() {
 }
 
 #[test]
-fn what_this_node_does_not_have_is_answered_empty() {
+fn requests_are_handed_on_and_state_entries_are_answered_empty() {
     let mut peer = open(EthVersion::Eth66);
     let request = HashRequest { request_id: 1111, hashes: vec![B256::ZERO] };
-    for (question, answer) in [
-        (Message::GetPooledTransactions(request.clone()), code::POOLED_TRANSACTIONS),
-        (Message::GetReceipts(request.clone()), code::RECEIPTS),
-        (Message::GetNodeData(request), code::NODE_DATA),
+    for (question, expected) in [
+        (
+            Message::GetPooledTransactions(request.clone()),
+            EthEvent::GetPooledTransactions(request.clone()),
+        ),
+        (Message::GetReceipts(request.clone()), EthEvent::GetReceipts(request.clone())),
+        (
+            Message::GetNodeData(request),
+            EthEvent::Reply {
+                code: code::NODE_DATA,
+                payload: Bytes::from_static(&[0xc4, 0x82, 0x04, 0x57, 0xc0]),
+            },
+        ),
     ] {
-        let payload = Bytes::from_static(&[0xc4, 0x82, 0x04, 0x57, 0xc0]);
-        let expected = EthEvent::Reply { code: answer, payload };
         assert_eq!(send(&mut peer, &question), Ok(Some(expected)));
     }
+}
+
+#[test]
+fn pooled_transactions_are_taken_when_they_were_asked_for() {
+    let mut peer = open(EthVersion::Eth68);
+    let request_id = peer.request_transactions(&[B256::ZERO, B256::ZERO]).unwrap().request_id;
+    let transactions = vec![Bytes::from_static(&[2, 0xc0])];
+    let answer = Response { request_id, items: transactions.clone() };
+    let message = Message::PooledTransactions(answer);
+    let event = send(&mut peer, &message).unwrap();
+    assert_eq!(event, Some(EthEvent::PooledTransactions { request_id, transactions }));
+    let again = send(&mut peer, &message).unwrap_err();
+    assert_eq!(again, EthFault::UnknownRequest { message: "PooledTransactions", request_id });
 }
 
 /// eth-test's BlockRangeUpdateInvalid (v1.16): the next message must be a Disconnect.

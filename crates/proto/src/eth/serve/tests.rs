@@ -8,7 +8,10 @@ use chainmesh_wire::eth::{
 
 use super::super::chain::{ChainReader, StorageError, SyncBlock};
 use super::super::testing::{MemoryChain, Shape, branch, genesis};
-use super::{MAX_NON_CANONICAL, MAX_SERVED, SOFT_RESPONSE_LIMIT, bodies, headers};
+use super::{
+    MAX_NON_CANONICAL, MAX_SERVED, SOFT_RESPONSE_LIMIT, bodies, headers, pooled_transactions,
+    receipts_without_bloom,
+};
 
 fn chain(length: u64) -> MemoryChain {
     MemoryChain::with(&branch(&genesis(), length, Shape::default()))
@@ -197,5 +200,62 @@ fn stored_rlp_is_served_as_it_is() {
     let found = ask(&chain, query(Origin::Number(1), 2, 0, false));
     for (header, block) in found.iter().zip(&blocks) {
         assert_eq!((&header.rlp, header.hash), (&block.header_rlp, block.hash));
+    }
+}
+
+/// EIP-7642: the same receipts without their bloom filters, the type in front.
+#[test]
+fn receipts_of_eth69_have_no_bloom_filter() {
+    use alloy_consensus::{Eip658Value, Receipt, ReceiptEnvelope, ReceiptWithBloom};
+    use alloy_primitives::{Address, Bloom, Log};
+    use alloy_rlp::Encodable;
+
+    let log =
+        Log::new_unchecked(Address::repeat_byte(7), vec![B256::repeat_byte(8)], vec![9].into());
+    let receipt = |status, gas, logs: &[Log]| ReceiptWithBloom {
+        receipt: Receipt {
+            status: Eip658Value::Eip658(status),
+            cumulative_gas_used: gas,
+            logs: logs.to_vec(),
+        },
+        logs_bloom: Bloom::repeat_byte(1),
+    };
+    let all = [
+        ReceiptEnvelope::Legacy(receipt(true, 21_000, &[])),
+        ReceiptEnvelope::Eip1559(receipt(false, 300_000, core::slice::from_ref(&log))),
+    ];
+    let before = alloy_rlp::encode(all.to_vec());
+    let since = receipts_without_bloom(&before).expect("receipts");
+    // By hand: [[0, 1, 21000, []], [2, 0, 300000, [log]]].
+    let mut expected = Vec::new();
+    for (kind, status, gas, logs) in
+        [(0_u8, true, 21_000_u64, Vec::new()), (2, false, 300_000, vec![log])]
+    {
+        let mut fields = Vec::new();
+        kind.encode(&mut fields);
+        status.encode(&mut fields);
+        gas.encode(&mut fields);
+        logs.encode(&mut fields);
+        alloy_rlp::Header { list: true, payload_length: fields.len() }.encode(&mut expected);
+        expected.extend(fields);
+    }
+    let mut list = Vec::new();
+    alloy_rlp::Header { list: true, payload_length: expected.len() }.encode(&mut list);
+    list.extend(expected);
+    assert_eq!(since, list);
+    for cut in 0..before.len() {
+        assert_eq!(receipts_without_bloom(&before[..cut]), None, "cut at {cut}");
+    }
+}
+
+#[test]
+fn without_a_pool_there_are_no_transactions() {
+    let request = HashRequest { request_id: 5, hashes: vec![B256::ZERO] };
+    let payload = pooled_transactions(None, &request);
+    match Message::decode(EthVersion::Eth68, code::POOLED_TRANSACTIONS, &payload).unwrap() {
+        Message::PooledTransactions(answer) => {
+            assert_eq!((answer.request_id, answer.items.len()), (5, 0));
+        }
+        other => panic!("{other:?}"),
     }
 }

@@ -1,0 +1,40 @@
+//! What is used stays, what is not goes, and the bound holds.
+
+use super::Generations;
+
+fn bytes(cache: &Generations<u32, u32>) -> usize {
+    cache.young.values().chain(cache.old.values()).map(|(_, bytes)| bytes).sum()
+}
+
+#[test]
+fn the_bound_holds_and_what_is_used_stays() {
+    let mut cache = Generations::new(1_000);
+    for n in 0..10_000 {
+        cache.put(n, n, 10 + n as usize % 7);
+        assert!(bytes(&cache) <= 1_000, "{} bytes after {n}", bytes(&cache));
+        assert_eq!(cache.get(&n), Some(n));
+        // The first one is asked for all the time.
+        assert_eq!(cache.get(&0), Some(0));
+    }
+    assert_eq!(cache.get(&5_000), None);
+    assert_eq!(cache.get(&9_990), Some(9_990));
+}
+
+#[test]
+fn the_same_again_takes_no_more_room() {
+    let mut cache = Generations::new(100);
+    cache.put(1, 1, 40);
+    for value in 0..100 {
+        cache.put(2, value, 10);
+    }
+    assert_eq!((cache.get(&1), cache.get(&2)), (Some(1), Some(99)));
+    assert!(bytes(&cache) <= 100);
+}
+
+#[test]
+fn what_is_larger_than_half_is_not_kept() {
+    let mut cache = Generations::new(100);
+    cache.put(1, 1, 51);
+    assert_eq!(cache.get(&1), None);
+    assert_eq!(bytes(&cache), 0);
+}
