@@ -11,13 +11,13 @@
 //!
 //! **The seam to the state.** Reading: any [`StateReader`], which is every `revm::DatabaseRef`:
 //! `basic_ref` and `storage_ref` answer for the state *behind the parent block*, `code_by_hash_ref`
-//! gives code, `block_hash_ref(number)` gives the hash of that ancestor of the block to be run
-//! (the 256 last ones are asked for, and none when the fork is newer than EIP-2935 contracts only).
+//! gives code, `block_hash_ref(number)` gives the hash of that ancestor of the block to be run (one
+//! of the last 256).
 //! Writing: [`Executed::changes`], a `BundleState`: for each account that the block touched its
 //! `info` behind the block (`None`: the account is gone), the storage slots with their present
 //! values, `status.was_destroyed()` when all older storage is to be dropped first, and the codes
 //! that are new in `contracts`. Accounts whose `info` equals `original_info` and that have no
-//! changed slot need not be written.
+//! changed slot need not be written. Before Byzantium there is a question back: [`RootAfter`].
 //!
 //! The EVM is revm. There is no clock, no thread that outlives a call, and no file here.
 
