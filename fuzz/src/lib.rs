@@ -13,6 +13,7 @@ mod ipc;
 mod mesh;
 mod mesh_router;
 mod peers;
+mod pool;
 mod session;
 mod sync;
 mod text;
@@ -27,6 +28,7 @@ pub use ipc::ipc_framing;
 pub use mesh::{mesh_packet, mesh_rc2, mesh_tars, mesh_zstd};
 pub use mesh_router::mesh_router;
 pub use peers::peers_ops;
+pub use pool::{mempool_ops, mempool_transaction};
 pub use session::{frames, handshake, session_pair, snappy};
 pub use sync::sync_ops;
 pub use text::{disconnect, enode, hello, record};
@@ -50,6 +52,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("handshake", handshake),
     ("hello", hello),
     ("ipc_framing", ipc_framing),
+    ("mempool_ops", mempool_ops),
+    ("mempool_transaction", mempool_transaction),
     ("mesh_packet", mesh_packet),
     ("mesh_rc2", mesh_rc2),
     ("mesh_router", mesh_router),

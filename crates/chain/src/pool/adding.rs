@@ -74,10 +74,11 @@ impl Mempool {
     /// See [`Refusal`].
     pub fn prepare(&self, raw: &[u8]) -> Result<Prepared, Refusal> {
         let rules = self.read().book.rules;
-        let hash = self.new_hash(raw, &rules)?;
-        let prepared = prepare::prepare(raw, hash, rules);
+        let hash = self.new_hash(raw, &rules);
+        let prepared = hash.clone().and_then(|hash| prepare::prepare(raw, hash, rules));
         if let Err(refusal) = &prepared {
-            self.remember_refused([(hash, refusal)], 0);
+            self.refused.fetch_add(1, Ordering::Relaxed);
+            self.remember_refused(hash.ok().map(|hash| (hash, refusal)), 0);
         }
         prepared
     }
@@ -101,6 +102,8 @@ impl Mempool {
             .zip(&results)
             .filter_map(|(hash, result)| Some((*hash.as_ref().ok()?, result.as_ref().err()?)));
         self.remember_refused(refused, 0);
+        let refused = results.iter().filter(|result| result.is_err()).count();
+        self.refused.fetch_add(refused as u64, Ordering::Relaxed);
         results
     }
 
@@ -120,13 +123,9 @@ impl Mempool {
         now: u64,
     ) {
         let mut recent = lock(&self.recent);
-        let mut count = 0;
         for (hash, refusal) in refused {
             recent.refused(hash, refusal, now);
-            count += 1;
         }
-        drop(recent);
-        self.refused.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Puts prepared transactions in their places; one answer for each, in their order. Accounts
@@ -175,6 +174,7 @@ impl Mempool {
         drop(inner);
         self.write_journal(&kept);
         let refused = results.iter().filter_map(|result| result.as_ref().err());
+        self.refused.fetch_add(refused.clone().count() as u64, Ordering::Relaxed);
         self.remember_refused(refused.map(|(hash, refusal)| (*hash, refusal)), now);
         results.into_iter().map(|result| result.map_err(|(_, refusal)| refusal)).collect()
     }

@@ -90,3 +90,6 @@ impl Recent {
             || self.bad.values.contains_key(hash)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,9 +15,10 @@ use std::thread;
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes, U256};
 use chainmesh_chain::execute::{
-    Ancestor, MemoryState, RecoveredBody, beneficiary_of, execute_block, verify_ommers,
+    Ancestor, MemoryState, RecoveredBody, beneficiary_of, execute_block_with_roots, verify_ommers,
 };
 use chainmesh_chain::{ChainSpec, block, body, rules};
+use revm::database::BundleState;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -85,7 +86,21 @@ impl Network {
         };
         verify_ommers(spec, consensus, header, &body.ommers, now, ancestor)??;
         let beneficiary = beneficiary_of(consensus, header)?;
-        let executed = execute_block(spec, consensus, &parent.state, header, beneficiary, &body)?;
+        let before = &parent.state;
+        let root_after = |changes: &BundleState| {
+            let mut after = before.clone();
+            after.apply(changes);
+            Ok(after.root())
+        };
+        let executed = execute_block_with_roots(
+            spec,
+            consensus,
+            before,
+            header,
+            beneficiary,
+            &body,
+            &root_after,
+        )?;
         let mut state = parent.state.clone();
         state.apply(&executed.changes);
         if state.root() != header.state_root {

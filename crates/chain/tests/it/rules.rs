@@ -4,7 +4,7 @@ use alloy_consensus::Header;
 use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
 use alloy_primitives::{B64, B256, U256};
 use chainmesh_chain::rules::{self, ForkField, RuleError};
-use chainmesh_chain::{ChainSpec, Consensus, Genesis};
+use chainmesh_chain::{ChainSpec, Consensus, Genesis, difficulty};
 
 const NOW: u64 = 1_000_000;
 const GAS_LIMIT: u64 = 30_000_000;
@@ -248,9 +248,12 @@ fn the_sides_of_the_dao_fork_tell_themselves_apart() {
     };
     let verdict = |spec: &ChainSpec, number: u64, text: &'static [u8]| {
         let parent = Header { number: number - 1, ..spec.genesis_header().clone() };
+        let timestamp = parent.timestamp + 20;
         let header = Header {
             parent_hash: parent.hash_slow(),
             number,
+            timestamp,
+            difficulty: difficulty::ethash(spec.config(), timestamp, &parent),
             extra_data: text.into(),
             ..good(spec)
         };
