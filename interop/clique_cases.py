@@ -227,9 +227,9 @@ def sealers(node, first, last):
     return found
 
 
-def snapshot(node, number):
-    """Votes and signers behind a block, in a form that can be compared."""
-    shown = node.call("clique_getSnapshot", hex(number))
+def snapshot(node, number=None):
+    """Votes and signers behind a block (the head), in a form that can be compared."""
+    shown = node.call("clique_getSnapshot", *([] if number is None else [hex(number)]))
     lower = lambda value: json.loads(json.dumps(value).lower())
     return {"signers": sorted(lower(shown["signers"])), "recents": lower(shown["recents"]),
             "votes": lower(shown["votes"]) or [], "tally": lower(shown["tally"])}
@@ -311,8 +311,7 @@ def state(node):
 
 def against(net, number, votes):
     """The votes against a signer that geth counts, if there are so many."""
-    head = net.geth.number()
-    tally = snapshot(net.geth, head)["tally"].get(net.keys[number].address)
+    tally = snapshot(net.geth)["tally"].get(net.keys[number].address)
     return tally if tally and tally["votes"] >= votes else None
 
 
