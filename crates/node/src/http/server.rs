@@ -163,7 +163,8 @@ enum Broken {
 async fn serve(stream: TcpStream, port: &Arc<Port>) -> Result<(), Broken> {
     // Small answers are not to wait for each other.
     let _ = stream.set_nodelay(true);
-    let HttpLimits { timeout, max_body, max_subscriptions, .. } = port.options.limits;
+    let limits = &port.options.limits;
+    let HttpLimits { timeout, max_subscriptions, .. } = *limits;
     let upgrade = Upgrade::default();
     let answering = Answering::new(Arc::clone(port), Arc::clone(&upgrade));
     let service = service_fn(move |request| {
@@ -179,6 +180,6 @@ async fn serve(stream: TcpStream, port: &Arc<Port>) -> Result<(), Broken> {
     let upgrade = upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
     let (Some(upgrade), Some(methods)) = (upgrade, &port.ws) else { return Ok(()) };
     let dispatcher = port.connections.open(methods, max_subscriptions);
-    websocket::serve(upgrade.await?, &dispatcher, max_body).await?;
+    websocket::serve(upgrade.await?, &dispatcher, limits).await?;
     Ok(())
 }

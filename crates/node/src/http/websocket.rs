@@ -11,7 +11,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use crate::rpc::conversation::{self, Incoming, Pipe};
+use super::HttpLimits;
+use crate::rpc::conversation::{self, Bounds, Incoming, Pipe};
 use crate::rpc::dispatch::{self, Dispatcher};
 
 /// Bytes read at once; each connection has a buffer of this size.
@@ -23,12 +24,13 @@ struct Socket {
     alive: bool,
 }
 
-/// Speaks with a client until one of the two ends it. `max_message`: bytes of a request.
+/// Speaks with a client until one of the two ends it.
 pub(super) async fn serve(
     upgraded: Upgraded,
     dispatcher: &Dispatcher,
-    max_message: usize,
+    limits: &HttpLimits,
 ) -> io::Result<()> {
+    let max_message = limits.max_body;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ)
         .write_buffer_size(0)
@@ -36,7 +38,8 @@ pub(super) async fn serve(
         .max_frame_size(Some(max_message));
     let io = TokioIo::new(upgraded);
     let stream = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-    conversation::run(Socket { stream, alive: true }, dispatcher, max_message).await
+    let bounds = Bounds { max_bytes: max_message, patience: limits.timeout };
+    conversation::run(Socket { stream, alive: true }, dispatcher, bounds).await
 }
 
 impl Pipe for Socket {

@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tracing::{debug, warn};
 
 use super::{FrameError, IpcError, JsonStream, MAX_REQUEST, MAX_SOCKET_PATH, SOCKET_NAME};
-use crate::rpc::conversation::{self, Incoming, Pipe};
+use crate::rpc::conversation::{self, Bounds, Incoming, Pipe};
 use crate::rpc::dispatch::{self, Connections};
 
 /// Connections at once; one more is closed at once.
@@ -24,6 +24,9 @@ pub const MAX_CONNECTIONS: usize = 32;
 
 /// Subscriptions of one connection, at most.
 const MAX_SUBSCRIPTIONS: u32 = 128;
+
+/// What a connection may cost. go-ethereum's WebSockets wait for 10 s, its HTTP for 30 s.
+const BOUNDS: Bounds = Bounds { max_bytes: MAX_REQUEST, patience: Duration::from_secs(30) };
 
 /// Bytes read at once.
 const READ: usize = 16 * 1024;
@@ -107,7 +110,7 @@ async fn accept(listener: UnixListener, methods: Methods) {
                     let requests = JsonStream::new(MAX_REQUEST);
                     let socket = Socket { stream, requests, buffer: vec![0; READ] };
                     connections.spawn(async move {
-                        if let Err(error) = conversation::run(socket, &dispatcher, MAX_REQUEST).await {
+                        if let Err(error) = conversation::run(socket, &dispatcher, BOUNDS).await {
                             debug!("an IPC connection ended: {error}");
                         }
                         drop(slot);

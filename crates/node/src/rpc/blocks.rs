@@ -206,3 +206,6 @@ pub(crate) fn parts(chain: &Chain, hash: B256) -> RpcResult<Option<(bytes::Bytes
     let Some(header) = chain.header_rlp(&hash).map_err(internal)? else { return Ok(None) };
     Ok(chain.body_rlp(&hash).map_err(internal)?.map(|body| (header, body)))
 }
+
+#[cfg(test)]
+mod tests;

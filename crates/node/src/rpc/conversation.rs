@@ -3,7 +3,7 @@
 //!
 //! Everything is bounded: no request is read while [`MAX_OPEN`] are being answered or their bytes
 //! reach the limit of one request; an answer is written before anything else happens; and who does
-//! not read what is written is cut off after [`PATIENCE`].
+//! not read what is written is cut off.
 
 use core::future::Future;
 use core::time::Duration;
@@ -18,9 +18,14 @@ use super::dispatch::{Answer, Dispatcher};
 /// Requests of one connection that are answered at the same time, at most.
 const MAX_OPEN: usize = 16;
 
-/// How long a peer may leave what is written to it unread (go-ethereum: 10 s for WebSockets, 30 s
-/// for HTTP).
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// What a connection may cost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// Bytes of requests that are being answered: one more is read when they are fewer.
+    pub(crate) max_bytes: usize,
+    /// How long the other end may leave what is written to it unread.
+    pub(crate) patience: Duration,
+}
 
 /// How often [`Pipe::tick`] is called (go-ethereum, `wsPingInterval`).
 const TICK: Duration = Duration::from_secs(30);
@@ -51,13 +56,13 @@ pub(crate) trait Pipe: Send {
     fn tick(&mut self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// Answers what comes until one of the two ends it. `max_bytes` bounds the requests that are being
-/// answered: one more is read when they are fewer.
+/// Answers what comes until one of the two ends it.
 pub(crate) async fn run<P: Pipe>(
     mut pipe: P,
     dispatcher: &Dispatcher,
-    max_bytes: usize,
+    bounds: Bounds,
 ) -> io::Result<()> {
+    let Bounds { max_bytes, patience } = bounds;
     let mut open = FuturesUnordered::new();
     let mut held = 0;
     let mut notifications: SelectAll<BoxStream<'static, Box<RawValue>>> = SelectAll::new();
@@ -75,8 +80,8 @@ pub(crate) async fn run<P: Pipe>(
                     });
                 }
                 Incoming::Lost(text) => {
-                    patiently(pipe.write(&text)).await?;
-                    return patiently(pipe.finish()).await;
+                    patiently(patience, pipe.write(&text)).await?;
+                    return patiently(patience, pipe.finish()).await;
                 }
                 Incoming::End => return Ok(()),
             },
@@ -84,7 +89,7 @@ pub(crate) async fn run<P: Pipe>(
                 held -= length;
                 let Answer { text, subscriptions } = answer;
                 if let Some(text) = text {
-                    patiently(pipe.write(&text)).await?;
+                    patiently(patience, pipe.write(&text)).await?;
                 }
                 for mut begun in subscriptions {
                     let messages = stream::poll_fn(move |cx| begun.poll_recv(cx));
@@ -92,15 +97,18 @@ pub(crate) async fn run<P: Pipe>(
                 }
             }
             Some(notification) = notifications.next(), if !notifications.is_empty() => {
-                patiently(pipe.write(notification.get())).await?;
+                patiently(patience, pipe.write(notification.get())).await?;
             }
-            _ = ticks.tick() => patiently(pipe.tick()).await?,
+            _ = ticks.tick() => patiently(patience, pipe.tick()).await?,
         }
     }
 }
 
-async fn patiently(write: impl Future<Output = io::Result<()>>) -> io::Result<()> {
-    match tokio::time::timeout(PATIENCE, write).await {
+async fn patiently(
+    patience: Duration,
+    write: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    match tokio::time::timeout(patience, write).await {
         Ok(written) => written,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }

@@ -2,6 +2,7 @@
 //! specification.
 
 use jsonrpsee_core::server::{Methods, RpcModule, SubscriptionMessage};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{Answer, Connections, Dispatcher, MAX_ANSWER, MAX_BATCH};
@@ -195,4 +196,67 @@ async fn http_has_no_subscriptions() {
     assert_eq!(answer["error"]["code"], -32601);
     assert_eq!(answer["error"]["message"], "notifications not supported");
     assert!(begun.subscriptions.is_empty());
+}
+
+/// What may stand in a request, near to what it should be.
+fn nearly() -> impl Strategy<Value = String> {
+    let part = prop::sample::select(vec![
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        "null",
+        "1",
+        "-1e999",
+        "\"\"",
+        "\"2.0\"",
+        "\"jsonrpc\"",
+        "\"id\"",
+        "\"method\"",
+        "\"params\"",
+        "\"subtract\"",
+        "\"count\"",
+        "\"uncount\"",
+        "\"\\ud800\"",
+        " ",
+        r#"{"jsonrpc":"2.0","id":1,"method":"subtract","params":[2,1]}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"subtract","params":"#,
+    ]);
+    prop::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
+}
+
+/// Whatever comes, what is said is JSON-RPC.
+fn is_answered(request: &[u8]) -> Result<(), TestCaseError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let answer = runtime.block_on(async { dispatcher().answer(request).await.text });
+    let Some(answer) = answer else { return Ok(()) };
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let answers = match answer {
+        Value::Array(answers) => answers,
+        one => vec![one],
+    };
+    for answer in answers {
+        prop_assert_eq!(&answer["jsonrpc"], "2.0");
+        prop_assert!(answer.get("id").is_some(), "{}", answer);
+        let (result, error) = (answer.get("result"), answer.get("error"));
+        prop_assert!(result.is_some() != error.is_some(), "{}", answer);
+        if let Some(error) = error {
+            prop_assert!(error["code"].is_i64() && error["message"].is_string(), "{}", error);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_answered(request: Vec<u8>) {
+        is_answered(&request)?;
+    }
+
+    #[test]
+    fn what_is_nearly_a_request_is_answered(request in nearly()) {
+        is_answered(request.as_bytes())?;
+    }
 }

@@ -114,6 +114,10 @@ impl Ws {
         let stream = MaybeTlsStream::Plain(connect(address));
         match tungstenite::client(request, stream) {
             Ok((socket, _)) => Ok(Self(socket)),
+            // There was no place.
+            Err(tungstenite::HandshakeError::Failure(
+                tungstenite::Error::Io(_) | tungstenite::Error::Protocol(_),
+            )) => Err(0),
             Err(tungstenite::HandshakeError::Failure(tungstenite::Error::Http(reply))) => {
                 Err(reply.status().as_u16())
             }
@@ -125,9 +129,9 @@ impl Ws {
         self.0.send(Message::text(text)).unwrap();
     }
 
-    /// The same for what may be refused before all of it is written.
-    pub(super) fn try_send(&mut self, text: &str) {
-        let _ = self.0.send(Message::text(text));
+    /// The same for what may be refused before all of it is written: whether it was written.
+    pub(super) fn try_send(&mut self, text: &str) -> bool {
+        self.0.send(Message::text(text)).is_ok()
     }
 
     /// The next message; `None` at the end of the connection.

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::client::Ws;
 use super::{Served, request};
+use crate::support::{Blocks, wait_until};
 
 #[test]
 fn requests_and_batches_are_answered() {
@@ -36,7 +37,7 @@ fn requests_and_batches_are_answered() {
     seen.sort_unstable();
     assert_eq!(seen, (0..many).collect::<Vec<_>>());
     // What is too long ends the connection, with a reason.
-    ws.try_send(&" ".repeat(5 * 1024 * 1024 + 1));
+    let _ = ws.try_send(&" ".repeat(5 * 1024 * 1024 + 1));
     assert_eq!(ws.receive().unwrap()["error"]["code"], -32007);
     assert_eq!(ws.receive(), None);
 }
@@ -138,4 +139,22 @@ fn the_socket_of_the_data_directory_has_subscriptions_too() {
     let told = ipc.receive().unwrap();
     assert_eq!(told["params"]["subscription"], id);
     assert!(told["params"]["result"]["hash"].is_string(), "{told}");
+}
+
+/// It asks and asks, and never reads: it is cut, and its place is free.
+#[test]
+fn whoever_does_not_read_is_cut() {
+    let blocks = Blocks::make(1, 5);
+    let config = blocks.file("node.toml", b"[rpc]\ntimeout = 1\nmax-connections = 1\n");
+    let served = Served::with(blocks, &["--config", &config]);
+    let mut deaf = Ws::connect(&served.address);
+    let batch = vec![request("eth_getBlockByNumber", json!(["0x1", true])); 100];
+    let batch = json!(batch).to_string();
+    // The socket takes some of it, and then nothing more. The last write ends with an error.
+    wait_until("it is cut", || (!deaf.try_send(&batch)).then_some(()));
+    let answer = wait_until("the place is free", || {
+        let mut ws = Ws::try_connect(&served.address, None).ok()?;
+        Some(ws.ask(&request("net_version", json!([]))))
+    });
+    assert_eq!(answer["result"], "7");
 }
