@@ -5,6 +5,7 @@ Needs go-ethereum v1.13.15, the last release that seals clique blocks (interop/s
 """
 
 import json
+import os
 import re
 import resource
 import socket
@@ -16,6 +17,8 @@ from sdk_net import free_port
 
 PERIOD = 1
 EPOCH = 20
+# Blocks that geth and ours seal together; three epochs at least.
+BLOCKS = int(os.environ.get("CHAINMESH_CLIQUE_BLOCKS", 64))
 # Blocks that may differ between nodes at any moment: the last ones are still being agreed upon.
 UNSETTLED = 6
 
@@ -25,6 +28,7 @@ def clique_cases(directory, report):
     cases = {
         "we sync from a geth signer": sync_from_geth,
         "geth and ours sign, vote, epochs": sign_together,
+        "we take over geth's key": take_over,
         "geth killed and restarted": geth_killed,
         "partition 2|2 and heal": partition,
         "disk full, and room again": disk_full,
@@ -223,9 +227,9 @@ def sealers(node, first, last):
     return found
 
 
-def snapshot(node, number):
-    """Votes and signers behind a block, in a form that can be compared."""
-    shown = node.call("clique_getSnapshot", hex(number))
+def snapshot(node, number=None):
+    """Votes and signers behind a block (the head), in a form that can be compared."""
+    shown = node.call("clique_getSnapshot", *([] if number is None else [hex(number)]))
     lower = lambda value: json.loads(json.dumps(value).lower())
     return {"signers": sorted(lower(shown["signers"])), "recents": lower(shown["recents"]),
             "votes": lower(shown["votes"]) or [], "tally": lower(shown["tally"])}
@@ -284,7 +288,8 @@ def sign_together(directory):
         wait_until("the fourth is none any more", 60,
                    lambda: all(signers(node) == three for node in net.all()))
         wait_until("the fourth says so", 10, lambda: state(fourth) == "notASigner")
-        wait_until("64 blocks", 120, lambda: net.geth.number() >= 64 + UNSETTLED)
+        wait_until(f"{BLOCKS} blocks", 120 + 3 * BLOCKS,
+                   lambda: net.geth.number() >= BLOCKS + UNSETTLED)
         settled = net.agree("to the end", 5, 60)
         same_snapshots(net.all(), range(1, settled + 1))
         check_epochs(net, settled)
@@ -306,8 +311,7 @@ def state(node):
 
 def against(net, number, votes):
     """The votes against a signer that geth counts, if there are so many."""
-    head = net.geth.number()
-    tally = snapshot(net.geth, head)["tally"].get(net.keys[number].address)
+    tally = snapshot(net.geth)["tally"].get(net.keys[number].address)
     return tally if tally and tally["votes"] >= votes else None
 
 
@@ -322,6 +326,43 @@ def check_epochs(net, settled):
             raise Failure(f"checkpoint {number} lists {listed}")
     if len(checkpoints) < 3:
         raise Failure("there were not three epochs")
+
+
+def take_over(directory):
+    """The guide: our node follows a geth signer, geth stops sealing, and we go on with its keystore."""
+    with Net(directory, 1) as net:
+        net.geth.start()
+        wait_until("geth has sealed 5 blocks", 60, lambda: net.geth.number() >= 5)
+        ours = net.node("ours")
+        run(ChainmeshNode.program, "init", "--data-dir", ours.data, "--genesis", net.genesis)
+        ours.start(bootnode=net.geth.enode())
+        wait_until("our node has the chain", 30, lambda: ours.number() >= 5)
+        ours.stop()
+        net.geth.call("miner_stop")
+        moved = net.geth.number()
+        keystore, = (net.geth.data / "keystore").iterdir()
+        wrong = net.geth.data / "wrong"
+        wrong.write_text("another password\n")
+        status, output = run_tool(
+            [ChainmeshNode.program, "run", "--data-dir", ours.data, "--port", "0",
+             "--validator-keystore", keystore, "--password-file", wrong], 30)
+        if status != 1 or "the password does not open the keystore file" not in output:
+            raise Failure(f"with a wrong password: exit {status}: {output.strip()[-300:]}")
+        ours.arguments = ["--validator-keystore", keystore,
+                          "--password-file", net.geth.data / "password", "--vanity", "moved",
+                          "--gas-limit", "25000000"]
+        ours.start(bootnode=net.geth.enode())
+        wait_until("our node seals", 30, lambda: ours.number() >= moved + 5)
+        wait_until("geth follows", 60, lambda: net.geth.number() >= moved + 5)
+        settled = moved + 4
+        if hash_at(ours, settled) != hash_at(net.geth, settled):
+            raise Failure(f"block {settled} is another one in geth")
+        block = net.geth.call("eth_getBlockByNumber", hex(settled), False)
+        if not block["extraData"].startswith("0x" + b"moved".hex()):
+            raise Failure(f"the extra data are {block['extraData']}")
+        if not int(block["gasLimit"], 16) < 0x1c9c380:
+            raise Failure("the gas limit did not move")
+        return f"geth sealed up to #{moved}, we go on from there; geth follows to #{net.geth.number()}"
 
 
 def geth_killed(directory):

@@ -9,8 +9,11 @@
 use std::fs;
 use std::path::Path;
 
+use alloy_consensus::crypto::secp256k1::sign_message;
+use alloy_consensus::{SignableTransaction, TxEip1559, TxLegacy, TypedTransaction};
 use alloy_eip2124::{ForkFilter, Head};
-use alloy_primitives::{Address, B256, U256};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, TxKind, U256};
 use bytes::Bytes;
 use chainmesh_chain::genesis::{DevNetwork, dev_clique};
 use chainmesh_proto::eth::chain::{ChainReader, SyncBlock};
@@ -281,9 +284,34 @@ fn answers(chain: u8, count: usize) -> Vec<u8> {
     [3, 0, chain, 8, 0, 9, 0, 11, 0].repeat(count)
 }
 
-/// A transaction of each type that is taken, and operations of each kind.
+fn signed(transaction: TypedTransaction) -> Vec<u8> {
+    let secret = B256::repeat_byte(1);
+    let signature = sign_message(secret, transaction.signature_hash()).expect("a key");
+    transaction.into_envelope(signature).encoded_2718()
+}
+
+/// Some transactions, and operations of each kind.
 fn mempool() {
-    write("mempool_transaction", "legacy", &transaction());
+    write("mempool_transaction", "other_chain", &transaction());
+    let to = TxKind::Call(Address::ZERO);
+    let legacy = TxLegacy {
+        chain_id: Some(1337),
+        gas_limit: 21_000,
+        gas_price: 1,
+        to,
+        ..TxLegacy::default()
+    };
+    write("mempool_transaction", "legacy", &signed(legacy.into()));
+    let dynamic = TxEip1559 {
+        chain_id: 1337,
+        gas_limit: 60_000,
+        max_fee_per_gas: 2,
+        max_priority_fee_per_gas: 1,
+        to: TxKind::Create,
+        input: vec![0x60, 0].into(),
+        ..TxEip1559::default()
+    };
+    write("mempool_transaction", "dynamic", &signed(dynamic.into()));
     write("mempool_transaction", "blob", &[3, 0xc0]);
     write("mempool_transaction", "nothing", &[]);
     let all: Vec<u8> = (0..=255).cycle().step_by(7).take(2_000).collect();

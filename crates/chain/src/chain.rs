@@ -2,6 +2,7 @@
 
 mod ahead;
 mod content;
+mod future;
 mod import;
 mod run;
 mod snapshots;
@@ -26,6 +27,7 @@ use crate::heads::{Heads, NewHead, Subscription};
 use crate::state::cache::Shared;
 use crate::store::{Damage, Reader, SCHEMA_VERSION, Store, StoreError, Tables};
 use crate::{ChainSpec, block, forks, state};
+use future::FutureBlocks;
 use snapshots::SnapshotCache;
 
 pub use content::TransactionPlace;
@@ -121,6 +123,8 @@ pub struct Chain {
     states: Arc<Shared>,
     /// Held while a batch is imported and its new head is told.
     writer: Mutex<SnapshotCache>,
+    /// Blocks whose time has not come. Locked behind `writer`.
+    future: Mutex<FutureBlocks>,
     heads: Heads,
     options: ChainOptions,
 }
@@ -211,6 +215,7 @@ impl Chain {
             head: RwLock::new(head),
             states: Arc::new(Shared::new(last_chunk)),
             writer: Mutex::default(),
+            future: Mutex::default(),
             heads: Heads::default(),
             options,
         })

@@ -4,6 +4,8 @@
 //! The format is go-ethereum's; so are the defaults for what a file leaves out
 //! (`core/genesis.go`).
 
+mod network;
+
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
@@ -21,6 +23,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::clique;
+
+pub use network::{CliqueNetwork, LastFork};
 
 /// Longest genesis file that is read, bytes. Mainnet's is under 1 MiB, and the accounts of the
 /// largest test networks stay below 64 MiB.

@@ -9,11 +9,11 @@
 //! | [`rules`] | what a header must be, given its parent |
 //! | [`clique`] | proof of authority: seals, signers, whose turn it is |
 //! | [`body`], [`block`] | bodies against the roots of their headers; blocks as bytes |
-//! | [`execute`] | a block on a state, and a new block |
+//! | [`execute`] | a block on a state, a new block, and calls |
 //! | [`state`] | the accounts behind each block, and their root |
 //! | [`Chain`] | the blocks on disk, and which of them are canonical |
 //! | [`file`](mod@file) | `chain.rlp` in and out |
-//! | [`producer`] | the next empty block of a validator |
+//! | [`producer`] | the next block of a validator |
 //! | [`pool`] | [`Mempool`]: transactions that wait for a block |
 //! | [`lock`] | one process per data directory |
 //!

@@ -4,7 +4,6 @@
 //! whoever drives the producer: there are no timers here. It asks at [`Producer::ready_at`], and
 //! again at each new head.
 
-mod executed;
 mod payload;
 mod pool_blocks;
 
@@ -20,7 +19,6 @@ use crate::clique::{self, CliqueError, Proposals, Snapshot};
 use crate::store::{Damage, StoreError};
 use crate::{Chain, ChainSpec, Consensus, block, rules};
 
-pub use executed::{ExecutedBlocks, NoTransactions, TransactionPool};
 pub use payload::{EmptyBlocks, NeedsExecution, Payload, PayloadBuilder, PayloadError, empty_body};
 pub use pool_blocks::{DEFAULT_BUILD_TIME, PoolBlocks, UnknownParent};
 

@@ -26,10 +26,20 @@ pub const MAX_GAS_LIMIT: u64 = i64::MAX as u64;
 /// Most bytes of extra data, outside of clique (yellow paper; `params.MaximumExtraDataSize`).
 pub const MAX_EXTRA_DATA: usize = 32;
 
+/// Extra data of the first blocks of the DAO fork (EIP-779, `dao-hard-fork`).
+const DAO_EXTRA_DATA: &[u8] = b"dao-hard-fork";
+
+/// So many blocks have them (EIP-779).
+const DAO_BLOCKS: u64 = 10;
+
 /// How many seconds a block may be ahead of our clock (go-ethereum's ethash,
-/// `allowedFutureBlockTimeSeconds`). For clique go-ethereum allows none and keeps such a block for
-/// later; we have no such queue.
+/// `allowedFutureBlockTimeSeconds`). For clique go-ethereum allows none, and keeps such a block
+/// for later: see [`HELD_SECONDS`].
 pub const ALLOWED_FUTURE_SECONDS: u64 = 15;
+
+/// How many seconds a clique block may be ahead of our clock to be kept for later (go-ethereum,
+/// `maxTimeFutureBlocks`). The chain imports it when its time has come, and not before.
+pub const HELD_SECONDS: u64 = 30;
 
 /// A field that a header has from some fork on, and never before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +136,10 @@ pub enum RuleError {
         /// Bytes.
         length: usize,
     },
+    /// The block is one of the first ten of the DAO fork and does not say so, or it says so and the
+    /// network has not made that fork (EIP-779).
+    #[error("the extra data are not those of this side of the DAO fork")]
+    DaoExtraData,
     /// A field of a fork that is active is not there.
     #[error("the header has no {0}, and the fork is active")]
     FieldMissing(ForkField),
@@ -233,6 +247,7 @@ fn by_consensus(
     if let Consensus::Clique { epoch, .. } = consensus {
         return Ok(crate::clique::verify_form(spec, epoch, header)?);
     }
+    dao_extra_data(spec, header)?;
     if header.extra_data.len() > MAX_EXTRA_DATA {
         return Err(RuleError::ExtraData { length: header.extra_data.len() });
     }
@@ -245,6 +260,19 @@ fn by_consensus(
     check(header.ommers_hash == EMPTY_OMMER_ROOT_HASH, RuleError::Ommers)
 }
 
+/// Blocks of the two sides of the DAO fork tell themselves apart by their extra data.
+fn dao_extra_data(spec: &ChainSpec, header: &Header) -> Result<(), RuleError> {
+    let config = spec.config();
+    let Some(fork) = config.dao_fork_block.filter(|fork| *fork <= header.number) else {
+        return Ok(());
+    };
+    let says_so = header.extra_data.as_ref() == DAO_EXTRA_DATA;
+    match config.dao_fork_support {
+        true => check(says_so || header.number - fork >= DAO_BLOCKS, RuleError::DaoExtraData),
+        false => check(!says_so || header.number > fork, RuleError::DaoExtraData),
+    }
+}
+
 fn check(holds: bool, otherwise: RuleError) -> Result<(), RuleError> {
     if holds { Ok(()) } else { Err(otherwise) }
 }
@@ -255,15 +283,15 @@ fn timestamp(
     parent: &Header,
     now: u64,
 ) -> Result<(), RuleError> {
-    let apart = match consensus {
+    let (apart, ahead) = match consensus {
         // A period of 0 lets blocks share a second, as in go-ethereum.
-        Consensus::Clique { period, .. } => period,
-        Consensus::ProofOfStake | Consensus::UnsealedProofOfWork => 1,
+        Consensus::Clique { period, .. } => (period, HELD_SECONDS),
+        Consensus::ProofOfStake | Consensus::UnsealedProofOfWork => (1, ALLOWED_FUTURE_SECONDS),
     };
     let found = header.timestamp;
     let least = parent.timestamp.saturating_add(apart);
     check(found >= least, RuleError::Timestamp { found, least })?;
-    check(found <= now.saturating_add(ALLOWED_FUTURE_SECONDS), RuleError::Future { found, now })
+    check(found <= now.saturating_add(ahead), RuleError::Future { found, now })
 }
 
 fn gas(spec: &ChainSpec, header: &Header, parent: &Header) -> Result<(), RuleError> {

@@ -2,7 +2,7 @@
 //! where its holder is ([`Enode`] URL, [`NodeRecord`]).
 //!
 //! Nothing here asks for the time or for randomness: a new key is made of entropy that the caller
-//! brings. The one thing that touches a disk is [`key_file`].
+//! brings. What touches a disk is [`key_file`] and [`keystore`].
 
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod enode;
 mod ephemeral_key;
 pub mod key_file;
+pub mod keystore;
 mod node_key;
 mod peer_id;
 pub mod record;

@@ -8,6 +8,7 @@ mod devnet;
 mod doctor;
 mod export;
 mod import;
+mod init;
 mod key;
 mod listen;
 mod logging;
@@ -37,9 +38,9 @@ use output::StdoutClosed;
 To see it work, without any preparation:
   chainmesh devnet
 
-To run a node of a network of your own:
-  chainmesh key new --data-dir ./node
-  chainmesh run --data-dir ./node --genesis genesis.json
+To begin a network of your own, with one validator:
+  chainmesh init --data-dir ./node --new-signer --chain-id 1515
+  chainmesh run --data-dir ./node --validator-key ./node/validator.key
   chainmesh peers --data-dir ./node
 
 To see a consortium, whose nodes need certificates:
@@ -56,6 +57,7 @@ struct Cli {
 enum Command {
     Devnet(devnet::DevnetArgs),
     Run(Box<run::RunArgs>),
+    Init(init::InitArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
     #[command(subcommand)]
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Devnet(args) => devnet::run(args),
         Command::Run(args) => run::run(*args),
+        Command::Init(args) => init::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Key(command) => key::run(&command),

@@ -8,6 +8,7 @@ mod mesh;
 mod rpc;
 mod sdk;
 mod suggest;
+mod validator;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -23,6 +24,7 @@ pub use address::{ListenAddress, NodeAddress, NodeAddressError};
 pub use mesh::{LimitsSection, MeshSection, RateSection, RoleChoice};
 pub use rpc::RpcSection;
 pub use sdk::SdkSection;
+pub use validator::{ChainSection, ValidatorSection};
 
 /// Longest configuration file that is read, bytes.
 pub const MAX_CONFIG_FILE: u64 = 1 << 20;
@@ -90,6 +92,10 @@ pub struct ConfigFile {
     pub node_key: Option<PathBuf>,
     /// What is logged.
     pub log: Option<String>,
+    /// The chain.
+    pub chain: ChainSection,
+    /// Sealing blocks.
+    pub validator: ValidatorSection,
     /// How peers are found and talked to.
     pub p2p: P2pSection,
     /// The node's certificate, and whom it trusts.

@@ -19,6 +19,7 @@ pub mod config;
 pub mod consortium;
 pub mod data_dir;
 pub mod devnet;
+mod future;
 pub mod http;
 pub mod ipc;
 pub mod node;

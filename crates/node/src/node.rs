@@ -10,10 +10,9 @@ use std::sync::Arc;
 
 use chainmesh_chain::clique::CliqueHandle;
 use chainmesh_chain::execute::DEFAULT_CALL_GAS_CAP;
+use chainmesh_chain::pool::{Mempool, MempoolConfig, MempoolSubscription};
 use chainmesh_chain::producer::PoolBlocks;
-use chainmesh_chain::{
-    Chain, Consensus, DataDirLock, Mempool, MempoolConfig, Producer, StoreError, Subscription,
-};
+use chainmesh_chain::{Chain, Consensus, DataDirLock, Producer, StoreError, Subscription};
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
 use chainmesh_net::tls::{TlsMaterial, Versions};
@@ -28,6 +27,7 @@ use tracing::{error, info};
 use crate::config::NodeAddress;
 use crate::consortium::{Consortium, Reloader};
 use crate::data_dir::DataDir;
+use crate::future;
 use crate::http::{Apis, HttpError, HttpOptions, HttpServer};
 use crate::ipc::{IpcError, IpcServer};
 use crate::rpc::{self, NodeServices, RpcContext};
@@ -110,15 +110,15 @@ pub enum NodeError {
     /// The IPC socket could not be made.
     #[error(transparent)]
     Ipc(#[from] IpcError),
-    /// The pool could not read the chain.
-    #[error(transparent)]
-    Pool(#[from] StoreError),
     /// JSON-RPC cannot be served.
     #[error(transparent)]
     Http(#[from] HttpError),
     /// A port for SDKs was not opened.
     #[error(transparent)]
     Sdk(#[from] SdkError),
+    /// The chain cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The node cannot seal blocks.
     #[error(transparent)]
     Validator(#[from] ValidatorError),
@@ -141,11 +141,10 @@ pub struct Node {
     pub rpc: HttpServer,
     /// Votes and signers, in a clique network.
     pub clique: Option<CliqueHandle>,
-    validator: Option<Validator>,
+    validator: Option<Sealing>,
     ipc: IpcServer,
     pool: Option<Following>,
-    watch: Option<AbortOnDrop>,
-    height: Option<AbortOnDrop>,
+    tasks: Vec<AbortOnDrop>,
     lock: DataDirLock,
 }
 
@@ -211,15 +210,12 @@ impl Node {
             Some(head) => info!(%enode, head = head.number, hash = %head.hash, "node started"),
             None => info!(%enode, "node started, without a chain"),
         }
-        let start = |((producer, (chain, pool)), clique): (
-            (_, (&Arc<Chain>, &Following)),
-            &CliqueHandle,
-        )| {
-            let builder = Arc::new(PoolBlocks::new(Arc::clone(chain), Arc::clone(&pool.pool)));
-            Validator::start(Arc::clone(chain), net.clone(), producer, builder, clique.clone())
+        let validator = match (producer, &pool, &chain, &clique) {
+            (Some(producer), Some(pool), Some(chain), Some(clique)) => {
+                Some(Sealing::start(chain, &net, producer, &pool.pool, clique))
+            }
+            _ => None,
         };
-        let validator = producer.zip(chain.as_ref().zip(pool.as_ref())).zip(clique.as_ref());
-        let validator = validator.map(start);
         let watch = reloader
             .clone()
             .map(|reloader| AbortOnDrop(tokio::spawn(async move { reloader.watch().await })));
@@ -229,6 +225,11 @@ impl Node {
             }
             _ => None,
         };
+        let early = clique.as_ref().and(chain.as_ref()).map(|chain| {
+            let import = future::import_due_blocks(Arc::clone(chain), net.clone());
+            AbortOnDrop(tokio::spawn(import))
+        });
+        let tasks = [watch, height, early].into_iter().flatten().collect();
         Ok(Self {
             chain,
             net,
@@ -240,8 +241,7 @@ impl Node {
             validator,
             ipc,
             pool,
-            watch,
-            height,
+            tasks,
             lock,
         })
     }
@@ -260,9 +260,8 @@ impl Node {
     /// Says goodbye to its peers and ends the node; returns when that is done.
     pub async fn stop(self) {
         drop(self.validator);
+        drop(self.tasks);
         drop(self.pool);
-        drop(self.watch);
-        drop(self.height);
         drop(self.sdk);
         drop(self.rpc);
         self.ipc.stop().await;
@@ -312,6 +311,30 @@ impl Following {
         let pool = Arc::new(Mempool::behind(chain, MempoolConfig::default())?);
         let heads = pool.follow(chain, |why| error!("the pool could not follow the chain: {why}"));
         Ok(Self { pool, _heads: heads })
+    }
+}
+
+/// A validator, which fills its blocks from the pool.
+#[derive(Debug)]
+struct Sealing {
+    _validator: Validator,
+    _wakes: MempoolSubscription,
+}
+
+impl Sealing {
+    fn start(
+        chain: &Arc<Chain>,
+        net: &P2pHandle,
+        producer: Producer,
+        pool: &Arc<Mempool>,
+        clique: &CliqueHandle,
+    ) -> Self {
+        let builder = Arc::new(PoolBlocks::new(Arc::clone(chain), Arc::clone(pool)));
+        let (chain, clique) = (Arc::clone(chain), clique.clone());
+        let validator = Validator::start(chain, net.clone(), producer, builder, clique);
+        let transactions = Arc::clone(validator.transactions());
+        let wakes = pool.subscribe(move |_| transactions.notify_one());
+        Self { _validator: validator, _wakes: wakes }
     }
 }
 

@@ -118,7 +118,13 @@ impl Validator {
         builder: Arc<dyn PayloadBuilder>,
         handle: CliqueHandle,
     ) -> Self {
-        info!(signer = %producer.signer(), "this node is a validator");
+        let signer = producer.signer();
+        match handle.signers(None) {
+            Ok(signers) if !signers.contains(&signer) => {
+                warn!(%signer, "this key is no signer of this network: it seals nothing until it is one");
+            }
+            _ => info!(%signer, "this node is a validator"),
+        }
         let (moved, transactions) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let subscription = chain.subscribe({
             let moved = Arc::clone(&moved);

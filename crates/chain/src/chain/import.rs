@@ -8,6 +8,7 @@ use alloy_primitives::{B256, U256};
 use chainmesh_proto::eth::chain::{ChainHead, ChainReader, ImportError, StorageError, SyncBlock};
 
 use super::ahead;
+use super::future::FutureBlocks;
 use super::snapshots::{STORED_EVERY, SnapshotCache};
 use super::{Chain, decode_header};
 use crate::clique::Snapshot;
@@ -67,6 +68,7 @@ pub(super) struct Batch<'a, 't> {
     pub(super) tables: Tables<'t>,
     pub(super) states: &'a Arc<Shared>,
     snapshots: &'a mut SnapshotCache,
+    pub(super) future: &'a mut FutureBlocks,
     /// The block taken last, most likely the parent of the next.
     last: Option<Parent>,
     head: ChainHead,
@@ -89,6 +91,7 @@ impl Chain {
 
     fn try_batch(&self, blocks: &[SyncBlock]) -> Result<ChainHead, ImportError> {
         let mut snapshots = self.lock();
+        let mut future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
         let previous = self.head();
         let transaction = self.store.write().map_err(storage)?;
         let tables = Tables::open(&transaction).map_err(storage)?;
@@ -97,6 +100,7 @@ impl Chain {
             tables,
             states: &self.states,
             snapshots: &mut snapshots,
+            future: &mut future,
             last: None,
             head: previous,
             common_ancestor: previous.number,
@@ -119,6 +123,7 @@ impl Chain {
             *snapshots = SnapshotCache::default();
             return Err(storage(error));
         }
+        drop(future);
         if head != previous {
             *self.head.write().unwrap_or_else(PoisonError::into_inner) = head;
             self.heads.publish(&NewHead { head, previous, common_ancestor });
@@ -154,7 +159,9 @@ impl Batch<'_, '_> {
             return Ok(());
         }
         let header = &block.header;
-        let parent = self.parent(header.parent_hash)?.ok_or(Refusal::UnknownParent)?;
+        let Some(parent) = self.parent(header.parent_hash)? else {
+            return self.hold_child(block);
+        };
         let depth = self.head.number.saturating_sub(header.number);
         if depth > self.max_depth {
             return Err(RuleError::SideChainTooDeep { depth }.into());
@@ -162,7 +169,14 @@ impl Batch<'_, '_> {
         let consensus = self.spec.consensus_after(parent.total_difficulty);
         rules::verify(self.spec, consensus, header, (&parent.header, parent.hash), self.now)?;
         let snapshot = match consensus {
-            Consensus::Clique { epoch, .. } => Some(self.seal(epoch, block)?),
+            Consensus::Clique { epoch, .. } => {
+                let snapshot = self.seal(epoch, block)?;
+                if header.timestamp > self.now {
+                    self.hold(block, snapshot);
+                    return Ok(());
+                }
+                Some(snapshot)
+            }
             _ => None,
         };
         let total_difficulty = parent

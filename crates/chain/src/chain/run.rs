@@ -5,6 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::{B256, keccak256};
 use alloy_rlp::Decodable;
 use chainmesh_proto::eth::chain::SyncBlock;
+use revm::database::BundleState;
 
 use super::decode_header;
 use super::import::{Batch, Parent, Refusal};
@@ -40,8 +41,17 @@ impl Batch<'_, '_> {
         let place = self.tables.state(behind.0, &behind.1)?.ok_or(missing)?;
         let root = reader::root_at(parent.header.state_root, place);
         let state = BlockState::new(&self.tables, Arc::clone(self.states), root, behind);
-        let executed =
-            execute::execute_block(self.spec, consensus, &state, header, beneficiary, body)?;
+        let root_after =
+            |changes: &BundleState| state.root_after(changes).map_err(|error| error.into());
+        let executed = execute::execute_block_with_roots(
+            self.spec,
+            consensus,
+            &state,
+            header,
+            beneficiary,
+            body,
+            &root_after,
+        )?;
         let state = state.apply(apply::of_bundle(&executed.changes))?;
         let (found, expected) = (state.root.hash, header.state_root);
         if found != expected {

@@ -51,24 +51,32 @@ pub(super) const STORED_EVERY: u64 = 1024;
 /// Snapshots in memory (go-ethereum's clique, `inmemorySnapshots`).
 const IN_MEMORY: usize = 128;
 
+/// Votes in all snapshots in memory, at most: more than there are in an epoch of 30,000 blocks each
+/// of which votes on somebody new. A vote has about 100 bytes.
+const VOTES_IN_MEMORY: usize = 1 << 17;
+
 /// The last snapshots, by the hash of the block that they are behind.
 #[derive(Debug, Default)]
 pub(super) struct SnapshotCache {
     by_hash: HashMap<B256, Arc<Snapshot>>,
     /// In the order they came, for the oldest to go.
     order: VecDeque<B256>,
+    votes: usize,
 }
 
 impl SnapshotCache {
     pub(super) fn put(&mut self, snapshot: Arc<Snapshot>) {
-        let hash = snapshot.hash();
+        let (hash, votes) = (snapshot.hash(), snapshot.vote_count());
         if self.by_hash.insert(hash, snapshot).is_none() {
             self.order.push_back(hash);
+            self.votes += votes;
         }
-        if self.order.len() > IN_MEMORY
-            && let Some(oldest) = self.order.pop_front()
+        while self.order.len() > IN_MEMORY || (self.votes > VOTES_IN_MEMORY && self.order.len() > 1)
         {
-            self.by_hash.remove(&oldest);
+            let Some(oldest) = self.order.pop_front() else { break };
+            if let Some(gone) = self.by_hash.remove(&oldest) {
+                self.votes = self.votes.saturating_sub(gone.vote_count());
+            }
         }
     }
 

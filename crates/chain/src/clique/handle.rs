@@ -70,7 +70,7 @@ impl core::fmt::Display for ValidatorState {
             Self::Off => write!(f, "this node seals no blocks"),
             Self::Sealing { number, in_turn: true, .. } => write!(f, "sealing block {number}"),
             Self::Sealing { number, .. } => write!(f, "sealing block {number}, out of turn"),
-            Self::NotASigner => write!(f, "the key of this node is no signer of the network"),
+            Self::NotASigner => write!(f, "the key of this node is no signer of this network"),
             Self::SignedRecently { next } => {
                 write!(f, "others have to seal before block {next}")
             }

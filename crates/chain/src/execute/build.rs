@@ -214,7 +214,7 @@ pub fn build_block<S: StateReader>(
     mut should_stop: impl FnMut() -> bool,
 ) -> Result<Built, ExecutionError> {
     let BlockTemplate { mut header, beneficiary, withdrawals } = template;
-    let mut run = Run::start(spec, consensus, state, &header, beneficiary)?;
+    let mut run = Run::start(spec, consensus, state, &header, beneficiary, None)?;
     if !run.id.is_enabled_in(SpecId::BYZANTIUM) {
         return Err(ExecutionError::UnknownFork("Spurious Dragon or an earlier"));
     }

@@ -10,7 +10,7 @@ use alloy_eips::eip7685::Requests;
 use alloy_evm::eth::{EthEvm, EthEvmBuilder};
 use alloy_evm::precompiles::PrecompilesMap;
 use alloy_evm::{Evm, ToTxEnv};
-use alloy_primitives::{Address, Bloom};
+use alloy_primitives::{Address, B256, Bloom};
 use alloy_trie::KECCAK_EMPTY;
 use revm::DatabaseCommit;
 use revm::context_interface::result::{EVMError, ExecutionResult, ResultAndState};
@@ -34,6 +34,12 @@ pub(super) enum Refused {
     Failed(ExecutionError),
 }
 
+/// Says what the state root is after changes to the state that a block is run on.
+///
+/// Before Byzantium the receipt of a transaction holds the state root behind it (EIP-658 put a
+/// status in its place), which only whoever holds the tries can compute.
+pub type RootAfter<'a> = &'a dyn Fn(&BundleState) -> Result<B256, StateError>;
+
 /// One block under way.
 pub(super) struct Run<'a, S: StateReader> {
     pub(super) spec: &'a ChainSpec,
@@ -46,6 +52,8 @@ pub(super) struct Run<'a, S: StateReader> {
     pub(super) gas_used: u64,
     blob_gas_limit: u64,
     pub(super) blob_gas_used: u64,
+    /// There before Byzantium, if somebody can tell.
+    root_after: Option<RootAfter<'a>>,
 }
 
 /// What is left when a block has been run.
@@ -56,6 +64,9 @@ pub(super) struct Ran {
     pub(super) logs_bloom: Bloom,
     pub(super) gas_used: u64,
     pub(super) blob_gas_used: u64,
+    /// Whether the receipts are those that the fork has: not so before Byzantium when nobody
+    /// could tell the state roots in them.
+    pub(super) has_true_receipts: bool,
 }
 
 impl<'a, S: StateReader> Run<'a, S> {
@@ -67,6 +78,7 @@ impl<'a, S: StateReader> Run<'a, S> {
         state: S,
         header: &Header,
         beneficiary: Address,
+        root_after: Option<RootAfter<'a>>,
     ) -> Result<Self, ExecutionError> {
         let environment = environment(spec, consensus, header, beneficiary)?;
         let id = environment.cfg_env.spec;
@@ -88,6 +100,7 @@ impl<'a, S: StateReader> Run<'a, S> {
             gas_used: 0,
             blob_gas_limit,
             blob_gas_used: 0,
+            root_after: root_after.filter(|_| !id.is_enabled_in(SpecId::BYZANTIUM)),
         };
         run.before_transactions(header)?;
         Ok(run)
@@ -124,9 +137,20 @@ impl<'a, S: StateReader> Run<'a, S> {
             })?;
         self.gas_used = self.gas_used.saturating_add(result.gas().tx_gas_used());
         self.blob_gas_used = self.blob_gas_used.saturating_add(blob_gas);
-        self.receipts.push(receipt(transaction.tx_type(), result, self.gas_used));
         self.evm.db_mut().commit(state);
+        let outcome = match self.root_after {
+            Some(root_after) => Eip658Value::PostState(self.root(root_after)?),
+            None => Eip658Value::Eip658(result.is_success()),
+        };
+        self.receipts.push(receipt(transaction.tx_type(), outcome, result, self.gas_used));
         Ok(())
+    }
+
+    /// The state root behind what has been executed.
+    fn root(&mut self, root_after: RootAfter<'_>) -> Result<B256, Refused> {
+        let db = self.evm.db_mut();
+        db.merge_transitions(BundleRetention::PlainState);
+        root_after(&db.bundle_state).map_err(|error| Refused::Failed(ExecutionError::State(error)))
     }
 
     /// Ends the block.
@@ -153,6 +177,8 @@ impl<'a, S: StateReader> Run<'a, S> {
             logs_bloom,
             gas_used: self.gas_used,
             blob_gas_used: self.blob_gas_used,
+            has_true_receipts: self.root_after.is_some()
+                || self.id.is_enabled_in(SpecId::BYZANTIUM),
         })
     }
 }
@@ -165,8 +191,12 @@ where
     ExecutionError::State(error.into())
 }
 
-fn receipt(kind: TxType, result: ExecutionResult, cumulative_gas_used: u64) -> ReceiptEnvelope {
-    let status = Eip658Value::Eip658(result.is_success());
+fn receipt(
+    kind: TxType,
+    status: Eip658Value,
+    result: ExecutionResult,
+    cumulative_gas_used: u64,
+) -> ReceiptEnvelope {
     let receipt = Receipt { status, cumulative_gas_used, logs: result.into_logs() };
     let logs_bloom = receipt.bloom();
     let receipt = ReceiptWithBloom { receipt, logs_bloom };

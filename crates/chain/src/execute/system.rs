@@ -16,7 +16,7 @@ use alloy_primitives::{Address, Bytes, U256};
 use revm::context_interface::result::{ExecutionResult, ResultAndState};
 use revm::database_interface::DatabaseCommitExt;
 use revm::primitives::hardfork::SpecId;
-use revm::state::{Account, TransactionId};
+use revm::state::{Account, AccountInfo, TransactionId};
 use revm::{Database, DatabaseCommit};
 
 use super::run::{Run, state_error};
@@ -141,24 +141,36 @@ impl<S: StateReader> Run<'_, S> {
         })
     }
 
-    /// Moves what the DAO and its children own (EIP-779).
+    /// Moves what the DAO and its children own (EIP-779). All of these accounts exist from then
+    /// on, also those that own nothing: accounts that are empty are cleared by a later fork.
     fn dao_fork(&mut self) -> Result<(), ExecutionError> {
         let db = self.evm.db_mut();
-        for from in dao_fork::DAO_HARDFORK_ACCOUNTS {
-            let to = dao_fork::DAO_HARDFORK_BENEFICIARY;
-            let Some(mut drained) = db.basic(from).map_err(state_error)? else { continue };
-            let all = core::mem::replace(&mut drained.balance, U256::ZERO);
-            let target = db.basic(to).map_err(state_error)?;
-            let mut target = target
-                .map_or_else(|| Account::new_not_existing(TransactionId::ZERO), Account::from);
-            target.info.balance = target.info.balance.saturating_add(all);
-            let mut drained = Account::from(drained);
-            drained.mark_touch();
-            target.mark_touch();
-            db.commit_iter(&mut [(from, drained), (to, target)].into_iter());
+        let mut all = U256::ZERO;
+        let mut changed = Vec::with_capacity(dao_fork::DAO_HARDFORK_ACCOUNTS.len() + 1);
+        for address in dao_fork::DAO_HARDFORK_ACCOUNTS {
+            let mut account = account(db.basic(address).map_err(state_error)?);
+            let balance = core::mem::replace(&mut account.info.balance, U256::ZERO);
+            all = all.saturating_add(balance);
+            changed.push((address, account));
         }
+        let address = dao_fork::DAO_HARDFORK_BENEFICIARY;
+        let mut beneficiary = account(db.basic(address).map_err(state_error)?);
+        beneficiary.info.balance = beneficiary.info.balance.saturating_add(all);
+        changed.push((address, beneficiary));
+        for (_, account) in &mut changed {
+            account.mark_touch();
+            // What is touched and empty would be cleared.
+            if account.is_empty() {
+                account.mark_created();
+            }
+        }
+        db.commit_iter(&mut changed.into_iter());
         Ok(())
     }
+}
+
+fn account(info: Option<AccountInfo>) -> Account {
+    info.map_or_else(|| Account::new_not_existing(TransactionId::ZERO), Account::from)
 }
 
 /// The reward of a block of proof of work: 5 ether, 3 from Byzantium on (EIP-649), 2 from

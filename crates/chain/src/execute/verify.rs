@@ -6,9 +6,8 @@ use alloy_eips::eip7685::Requests;
 use alloy_primitives::{Address, B256, Bloom};
 use alloy_rlp::Encodable;
 use revm::database::BundleState;
-use revm::primitives::hardfork::SpecId;
 
-use super::run::{Ran, Refused, Run};
+use super::run::{Ran, Refused, RootAfter, Run};
 use super::{ExecutionError, RecoveredBody, StateReader};
 use crate::{ChainSpec, Consensus};
 
@@ -51,15 +50,17 @@ impl From<Ran> for Executed {
 
 /// Runs a block on the state behind its parent, and compares what comes out with its header:
 /// gas used, blob gas used, logs bloom, receipts root and requests hash. The state root is
-/// compared by whoever applies [`Executed::changes`]. Before Byzantium each receipt holds the state
-/// root behind its transaction (here it holds a status, as later ones do): the receipts root is
-/// then not compared, and gas, logs and state root still are.
+/// compared by whoever applies [`Executed::changes`].
 ///
 /// The header must have been checked against its parent ([`rules::verify`](crate::rules::verify)),
 /// the roots of the body against the header ([`body::check`](crate::body::check)), and its ommers
 /// with [`verify_ommers`](super::verify_ommers). `consensus` is how this block was agreed upon
 /// ([`ChainSpec::consensus_after`] its parent), `beneficiary` is from
 /// [`beneficiary_of`](super::beneficiary_of).
+///
+/// Before Byzantium receipts hold state roots, which cannot be known here: the receipts root is
+/// then not compared, and the receipts have a status as later ones do. There is
+/// [`execute_block_with_roots`].
 ///
 /// # Errors
 /// See [`ExecutionError`]; [`ExecutionError::blames_block`] tells a bad block from a bad disk.
@@ -71,20 +72,46 @@ pub fn execute_block<S: StateReader>(
     beneficiary: Address,
     body: &RecoveredBody,
 ) -> Result<Executed, ExecutionError> {
-    if spec.is_osaka(header.number, header.timestamp) {
+    run_block(Run::start(spec, consensus, state, header, beneficiary, None)?, header, body)
+}
+
+/// [`execute_block`] for blocks of before Byzantium as well: `root_after` says what the state root
+/// is after changes to `state`. It is asked behind each transaction of such a block, and never for
+/// later ones.
+///
+/// # Errors
+/// As [`execute_block`].
+pub fn execute_block_with_roots<S: StateReader>(
+    spec: &ChainSpec,
+    consensus: Consensus,
+    state: S,
+    header: &Header,
+    beneficiary: Address,
+    body: &RecoveredBody,
+    root_after: RootAfter<'_>,
+) -> Result<Executed, ExecutionError> {
+    let run = Run::start(spec, consensus, state, header, beneficiary, Some(root_after))?;
+    run_block(run, header, body)
+}
+
+fn run_block<S: StateReader>(
+    mut run: Run<'_, S>,
+    header: &Header,
+    body: &RecoveredBody,
+) -> Result<Executed, ExecutionError> {
+    if run.spec.is_osaka(header.number, header.timestamp) {
         check_size(header, body.payload_length)?;
     }
-    let mut run = Run::start(spec, consensus, state, header, beneficiary)?;
     for (index, transaction) in body.transactions.iter().enumerate() {
         run.transact(transaction).map_err(|refused| match refused {
             Refused::Transaction(source) => ExecutionError::Transaction { index, source },
             Refused::Failed(error) => error,
         })?;
     }
-    let has_status = run.id.is_enabled_in(SpecId::BYZANTIUM);
-    let executed =
-        Executed::from(run.finish(header.number, &body.ommers, body.withdrawals.as_deref())?);
-    compare(header, &executed, has_status)?;
+    let ran = run.finish(header.number, &body.ommers, body.withdrawals.as_deref())?;
+    let has_true_receipts = ran.has_true_receipts;
+    let executed = Executed::from(ran);
+    compare(header, &executed, has_true_receipts)?;
     Ok(executed)
 }
 
@@ -96,8 +123,11 @@ fn check_size(header: &Header, body_length: usize) -> Result<(), ExecutionError>
     if found > most { Err(ExecutionError::BlockSize { found, most }) } else { Ok(()) }
 }
 
-/// `has_status` tells whether receipts have a status, as they do from Byzantium on (EIP-658).
-fn compare(header: &Header, executed: &Executed, has_status: bool) -> Result<(), ExecutionError> {
+fn compare(
+    header: &Header,
+    executed: &Executed,
+    has_true_receipts: bool,
+) -> Result<(), ExecutionError> {
     let (found, expected) = (executed.gas_used, header.gas_used);
     if found != expected {
         return Err(ExecutionError::GasUsed { found, expected });
@@ -111,7 +141,7 @@ fn compare(header: &Header, executed: &Executed, has_status: bool) -> Result<(),
         return Err(ExecutionError::LogsBloom { found, expected });
     }
     let (found, expected) = (executed.receipts_root, header.receipts_root);
-    if has_status && found != expected {
+    if has_true_receipts && found != expected {
         return Err(ExecutionError::ReceiptsRoot { found, expected });
     }
     if let Some(expected) = header.requests_hash {

@@ -57,7 +57,7 @@ pub(super) struct Keys {
     pub(super) slots: Option<usize>,
     /// Floor and arrival of the last pending transaction.
     pub(super) price: Option<(Price, Reverse<u64>)>,
-    /// Number of queued transactions; price and arrival of the last one.
+    /// Number of queued transactions that are not ours; price and arrival of the last one.
     pub(super) queue: Option<(usize, Reverse<Price>, u64)>,
 }
 
@@ -116,10 +116,6 @@ impl Account {
         self.pending_end
     }
 
-    pub(super) const fn is_local(&self) -> bool {
-        self.local > 0
-    }
-
     pub(super) const fn local_len(&self) -> usize {
         self.local
     }
@@ -142,6 +138,17 @@ impl Account {
 
     pub(super) fn queued(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.range(self.pending_end..).map(|(_, entry)| entry)
+    }
+
+    /// The queued transactions that may have to make room: all but those of our own users.
+    pub(super) fn queued_remote(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.queued().filter(|entry| !entry.local)
+    }
+
+    /// The last pending transactions, from the end, that may have to make room: up to the first of
+    /// our own users.
+    pub(super) fn pending_tail(&self) -> impl Iterator<Item = &Entry> {
+        self.pending().rev().take_while(|entry| !entry.local)
     }
 
     /// What all transactions before this nonce can cost together.
@@ -250,17 +257,16 @@ impl Account {
         }
     }
 
-    /// Where it belongs in the indexes: nowhere while it has transactions of our own users, which
-    /// make room for nobody.
+    /// Where it belongs in the indexes: nowhere if the transaction that would go is of our own
+    /// users.
     pub(super) fn wanted_keys(&self) -> Keys {
-        if self.is_local() {
-            return Keys::default();
-        }
-        let last_queued = self.queued().next_back();
+        let last = self.pending_tail().next();
+        let last_queued = self.queued_remote().next_back();
         Keys {
-            slots: (self.pending > 0).then_some(self.pending_slots),
-            price: self.pending().next_back().map(|last| (last.floor, Reverse(last.arrival))),
-            queue: last_queued.map(|last| (self.queued_len(), Reverse(last.floor), last.arrival)),
+            slots: last.map(|_| self.pending_slots),
+            price: last.map(|last| (last.floor, Reverse(last.arrival))),
+            queue: last_queued
+                .map(|last| (self.queued_remote().count(), Reverse(last.floor), last.arrival)),
         }
     }
 }

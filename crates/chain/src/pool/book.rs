@@ -38,6 +38,8 @@ pub(super) struct Book {
 pub(super) struct Totals {
     pub(super) pending: usize,
     pub(super) queued: usize,
+    /// Of those, the ones that are not of our own users.
+    pub(super) queued_remote: usize,
     pub(super) pending_slots: usize,
     pub(super) local: usize,
     pub(super) bytes: usize,
@@ -105,6 +107,7 @@ impl Book {
         let totals = &mut self.totals;
         totals.pending = totals.pending + after.pending - before.pending;
         totals.queued = totals.queued + after.queued - before.queued;
+        totals.queued_remote = totals.queued_remote + after.queued_remote - before.queued_remote;
         totals.pending_slots = totals.pending_slots + after.pending_slots - before.pending_slots;
         totals.local = totals.local + after.local - before.local;
         self.reindex(address, old, wanted);
@@ -174,6 +177,7 @@ fn sums(account: &Account) -> Totals {
     Totals {
         pending: account.pending_len(),
         queued: account.queued_len(),
+        queued_remote: account.queued_remote().count(),
         pending_slots: account.pending_slots(),
         local: account.local_len(),
         bytes: 0,

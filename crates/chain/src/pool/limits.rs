@@ -93,7 +93,7 @@ impl Book {
             let Some(account) = self.accounts.get(address).filter(|_| *address != sender) else {
                 continue;
             };
-            for entry in account.queued().rev() {
+            for entry in account.queued_remote().rev() {
                 if plan.bytes == 0 {
                     return;
                 }
@@ -130,7 +130,7 @@ impl Book {
             }
             let already = plan.taken.get(&address).copied().unwrap_or(0);
             let account = self.accounts.get(&address);
-            let last = account.and_then(|account| account.pending().rev().nth(already));
+            let last = account.and_then(|account| account.pending_tail().nth(already));
             // One that would leave the account with less than is guaranteed stays.
             let last = last.filter(|entry| left - entry.transaction.slots() >= guaranteed);
             match last {
@@ -166,7 +166,7 @@ impl Book {
             }
             let already = plan.taken.get(address).copied().unwrap_or(0);
             let Some(account) = self.accounts.get(address) else { continue };
-            for entry in account.pending().rev().skip(already) {
+            for entry in account.pending_tail().skip(already) {
                 let dearer = !newcomer.local && entry.floor >= newcomer.floor;
                 if plan.is_done() || dearer {
                     break;
@@ -192,13 +192,14 @@ impl Book {
         newcomer: &Newcomer,
     ) -> Result<Victims, Refusal> {
         let old = account.get(newcomer.nonce);
-        let queued = account.queued_len() - usize::from(old.is_some());
-        let mut total = self.totals.queued + 1 - usize::from(old.is_some());
+        let replaces = usize::from(old.is_some_and(|old| !old.local));
+        let queued = account.queued_remote().count() - replaces;
+        let mut total = self.totals.queued_remote + 1 - replaces;
         let mut bytes = self.totals.bytes + newcomer.bytes - old.map_or(0, Entry::bytes);
         let mut victims = Victims::new();
         let limit = self.config.account_queue;
         if queued >= limit && !newcomer.local {
-            let last = account.queued().next_back();
+            let last = account.queued_remote().next_back();
             let Some(last) = last.filter(|last| last.transaction.nonce > newcomer.nonce) else {
                 return Err(Refusal::AccountQueueFull { limit });
             };
@@ -215,8 +216,8 @@ impl Book {
             else {
                 continue;
             };
-            let mut left = other.queued_len();
-            for entry in other.queued().rev() {
+            let mut left = other.queued_remote().count();
+            for entry in other.queued_remote().rev() {
                 let key = (left, Reverse(entry.floor), entry.arrival);
                 if (count == 0 && bytes == 0) || (own >= key && !newcomer.local) {
                     break;
@@ -237,15 +238,15 @@ impl Book {
         let crowded: Vec<Address> = crowded.map(|(_, _, _, address)| *address).collect();
         for address in crowded {
             let Some(account) = self.accounts.get(&address) else { continue };
-            let excess = account.queued().skip(limit).map(|entry| entry.transaction.nonce);
+            let excess = account.queued_remote().skip(limit).map(|entry| entry.transaction.nonce);
             for nonce in excess.collect::<Vec<_>>().into_iter().rev() {
                 self.remove(address, nonce, DropReason::Evicted);
             }
         }
-        while self.totals.queued > self.config.global_queue {
+        while self.totals.queued_remote > self.config.global_queue {
             let Some((_, _, _, address)) = self.by_queue.last().copied() else { return };
             let account = self.accounts.get(&address);
-            let Some(last) = account.and_then(|account| account.queued().next_back()) else {
+            let Some(last) = account.and_then(|account| account.queued_remote().next_back()) else {
                 return;
             };
             let nonce = last.transaction.nonce;
@@ -263,7 +264,7 @@ impl Book {
         let expired: Vec<Address> = expired.map(|(_, _, _, address)| *address).collect();
         for address in expired {
             let Some(account) = self.accounts.get(&address) else { continue };
-            let nonces = account.queued().rev().map(|entry| entry.transaction.nonce);
+            let nonces = account.queued_remote().rev().map(|entry| entry.transaction.nonce);
             for nonce in nonces.collect::<Vec<_>>() {
                 self.remove(address, nonce, DropReason::Expired);
             }

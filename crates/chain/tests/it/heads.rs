@@ -1,11 +1,14 @@
 //! Which block is the head, who is told, and what survives a reorganisation.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use alloy_primitives::{B256, U256};
 use chainmesh_chain::rules::{self, RuleError};
-use chainmesh_chain::{Chain, ChainError, ChainOptions, ChainSpec, Genesis, NewHead, StoreError};
-use chainmesh_proto::eth::chain::{ChainReader, ChainWriter, ImportError};
+use chainmesh_chain::{
+    Chain, ChainError, ChainOptions, ChainSpec, Genesis, NewHead, StoreError, block,
+};
+use chainmesh_proto::eth::chain::{ChainReader, ChainWriter, ImportError, SyncBlock};
 
 use crate::common::{START, devnet, devnet_with, rule};
 
@@ -158,20 +161,89 @@ fn what_was_good_before_a_bad_block_stays() {
     );
 }
 
+/// A clock that the test sets.
+fn clock(at: u64) -> (Arc<AtomicU64>, ChainOptions) {
+    let now = Arc::new(AtomicU64::new(at));
+    let shown = Arc::clone(&now);
+    let clock = Arc::new(move || shown.load(Relaxed));
+    (now, ChainOptions { clock, ..ChainOptions::default() })
+}
+
 #[test]
 fn a_block_of_tomorrow_is_refused_today() {
     let net = devnet(1);
     let dir = tempfile::tempdir().expect("directory");
     let now = START + 100;
-    let clock = ChainOptions { clock: Arc::new(move || now), ..ChainOptions::default() };
-    let chain = Chain::open_with(dir.path(), net.spec.clone(), clock).expect("open");
-    let (late, _) = net.child(&net.start(), 0, 100 + rules::ALLOWED_FUTURE_SECONDS + 1);
+    let chain = Chain::open_with(dir.path(), net.spec.clone(), clock(now).1).expect("open");
+    let (late, _) = net.child(&net.start(), 0, 100 + rules::HELD_SECONDS + 1);
     assert_eq!(
         rule(chain.import(std::slice::from_ref(&late))),
         RuleError::Future { found: late.header.timestamp, now }
     );
-    let (just, _) = net.child(&net.start(), 0, 100 + rules::ALLOWED_FUTURE_SECONDS);
-    chain.import(&[just]).expect("within what clocks differ");
+    assert_eq!(chain.next_due(), None);
+}
+
+/// Blocks of a clock that is ahead of ours: they are kept, and imported when their time has come.
+#[test]
+fn blocks_of_the_near_future_wait_for_their_time() {
+    let net = devnet(1);
+    let dir = tempfile::tempdir().expect("directory");
+    let (now, options) = clock(START + 100);
+    let chain = Chain::open_with(dir.path(), net.spec.clone(), options).expect("open");
+    let (one, tip) = net.child(&net.start(), 0, 100);
+    let (two, tip) = net.child(&tip, 0, 2);
+    let (three, tip) = net.child(&tip, 0, 3);
+    let batch = [one, two.clone(), three.clone()];
+    let head = chain.import(&batch).expect("one of them");
+    assert_eq!(head.number, 1);
+    // Known to nobody before.
+    assert_eq!(chain.number_of(&two.hash).expect("read"), None);
+    assert_eq!(chain.next_due(), Some(START + 102));
+    // Once is enough; and a child of what is held is held only if it is a good one.
+    chain.import(&batch).expect("again");
+    let (mut four, _) = net.child(&tip, 0, 1);
+    four.header.gas_limit += four.header.gas_limit / 2;
+    assert!(matches!(rule(chain.import(&[four])), RuleError::GasLimit { .. }));
+    assert_eq!(chain.import_due().expect("nothing").number, 1);
+    now.store(START + 102, Relaxed);
+    assert_eq!(chain.import_due().expect("the second").hash, two.hash);
+    assert_eq!(chain.next_due(), Some(START + 105));
+    now.store(START + 200, Relaxed);
+    assert_eq!(chain.import_due().expect("the third").hash, three.hash);
+    assert_eq!(chain.next_due(), None);
+}
+
+/// However many there are, so many are held.
+#[test]
+fn only_so_many_blocks_are_held() {
+    let net = devnet_with(1, 0, |_| {});
+    let dir = tempfile::tempdir().expect("directory");
+    let (now, options) = clock(START + 1);
+    let chain = Chain::open_with(dir.path(), net.spec.clone(), options).expect("open");
+    let at = START + 20;
+    let start = net.start();
+    // Eighty different blocks in the place of the first.
+    let blocks = (0..80).map(|less| {
+        let header = alloy_consensus::Header {
+            number: 1,
+            parent_hash: start.hash,
+            timestamp: at,
+            difficulty: U256::from(2),
+            gas_limit: start.header.gas_limit - less,
+            base_fee_per_gas: rules::next_base_fee(&net.spec, &start.header),
+            extra_data: vec![0; 97].into(),
+            ..start.header.clone()
+        };
+        net.sealed(header, 0, block::EMPTY_BODY_RLP.into())
+    });
+    let blocks: Vec<SyncBlock> = blocks.collect();
+    for block in &blocks {
+        chain.import(std::slice::from_ref(block)).expect("kept, or forgotten");
+    }
+    now.store(at, Relaxed);
+    assert_eq!(chain.import_due().expect("import").number, 1);
+    let known = blocks.iter().filter(|block| chain.number_of(&block.hash).expect("read").is_some());
+    assert_eq!(known.count(), 64);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod chains;
 mod clique;
 mod common;
 mod damage;
+mod ethereum_tests;
 mod execution;
 mod files;
 mod heads;

@@ -1,25 +1,23 @@
 //! What the producer puts into a block: votes, gas limits, the fields of forks; and the handle by
 //! which it is steered.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use alloy_consensus::Header;
 use alloy_consensus::constants::EMPTY_WITHDRAWALS;
-use alloy_consensus::transaction::Recovered;
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B256, U256};
 use chainmesh_chain::clique::{self, CliqueError, CliqueHandle, MAX_PROPOSALS, ValidatorState};
-use chainmesh_chain::execute::{InOrder, Transaction, TransactionSource};
+use chainmesh_chain::genesis::{CliqueNetwork, LastFork};
+use chainmesh_chain::pool::{Mempool, MempoolConfig};
 use chainmesh_chain::producer::{
-    EmptyBlocks, ExecutedBlocks, Payload, PayloadBuilder, PayloadError, ProduceError,
-    TransactionPool, empty_body,
+    EmptyBlocks, Payload, PayloadBuilder, PayloadError, PoolBlocks, ProduceError, empty_body,
 };
 use chainmesh_chain::rules::RuleError;
-use chainmesh_chain::{ChainSpec, Producer, block};
+use chainmesh_chain::{Chain, ChainOptions, ChainSpec, Producer, block};
 use chainmesh_proto::eth::chain::{ChainReader, ChainWriter};
 
-use crate::common::{devnet, devnet_with, key, rule};
-use crate::living::{living, pay};
+use crate::common::{START, devnet, devnet_with, key, rule};
 
 /// Two signers vote a third in and out again, each by its own handle, over a checkpoint.
 #[test]
@@ -252,41 +250,34 @@ fn clique_goes_on_to_prague() {
     assert!(matches!(refused, Err(ProduceError::Payload(_))), "{refused:?}");
 }
 
-/// Transactions that are paid for, for one block.
-struct Purse(Mutex<Vec<Recovered<Transaction>>>);
-
-impl TransactionPool for Purse {
-    fn best(&self, _: B256, base_fee: Option<u64>) -> Box<dyn TransactionSource + '_> {
-        assert!(base_fee.is_some());
-        Box::new(InOrder::new(std::mem::take(&mut *self.0.lock().expect("lock"))))
-    }
-
-    fn has_transactions(&self) -> bool {
-        !self.0.lock().expect("lock").is_empty()
-    }
-}
-
+/// Networks as `chainmesh init` makes them: their blocks are executed with everything that their
+/// forks ask for.
 #[test]
-fn a_block_has_the_transactions_of_the_pool() {
-    let net = living(1);
-    let dir = tempfile::tempdir().expect("directory");
-    let chain = Arc::new(net.open(dir.path()));
-    let to = Address::repeat_byte(0x55);
-    let pool = Arc::new(Purse(Mutex::new(vec![pay(0, to, 7), pay(1, to, 8)])));
-    let builder = ExecutedBlocks::new(Arc::clone(&chain), pool);
-    assert!(builder.has_transactions());
-    for expected in [2, 0] {
-        let now = chain.head().timestamp + 1;
-        let block = net.producers[0].build_on(&chain, &builder, now).expect("block");
-        // It is executed again, and its roots are compared.
-        chain.import(std::slice::from_ref(&block)).expect("import");
-        let transactions = chain.body(&block.hash).expect("read").expect("body").transactions;
-        assert_eq!(transactions.len(), expected);
+fn new_networks_of_each_fork_make_blocks() {
+    for last_fork in [LastFork::London, LastFork::Shanghai, LastFork::Cancun, LastFork::Prague] {
+        let network = CliqueNetwork {
+            chain_id: 7,
+            period: 1,
+            epoch: 3,
+            gas_limit: 8_000_000,
+            timestamp: START,
+            last_fork,
+            signers: vec![Producer::new(key(1)).signer()],
+            balances: vec![(Address::repeat_byte(1), U256::from(5))],
+        };
+        let spec = ChainSpec::new(network.genesis()).expect("spec");
+        let dir = tempfile::tempdir().expect("directory");
+        let chain = Chain::open_with(dir.path(), spec, ChainOptions::default()).expect("open");
+        let chain = Arc::new(chain);
+        let pool = Mempool::behind(&chain, MempoolConfig::default()).expect("pool");
+        let builder = PoolBlocks::new(Arc::clone(&chain), Arc::new(pool));
+        for number in 1..=4 {
+            let now = chain.head().timestamp + 1;
+            let block = Producer::new(key(1)).build_on(&chain, &builder, now).expect("block");
+            assert_eq!(block.header.requests_hash.is_some(), last_fork == LastFork::Prague);
+            assert_eq!(chain.import(&[block]).expect("import").number, number);
+        }
     }
-    let state = chain.head_state().expect("state");
-    let balance = state.account(to).expect("read").expect("account").balance;
-    assert_eq!(balance, U256::from(15));
-    assert!(!builder.has_transactions());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use alloy_consensus::Header;
 use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
 use alloy_primitives::{B64, B256, U256};
 use chainmesh_chain::rules::{self, ForkField, RuleError};
-use chainmesh_chain::{ChainSpec, Consensus, Genesis};
+use chainmesh_chain::{ChainSpec, Consensus, Genesis, difficulty};
 
 const NOW: u64 = 1_000_000;
 const GAS_LIMIT: u64 = 30_000_000;
@@ -234,4 +234,42 @@ fn the_merge_is_decided_by_total_difficulty() {
     let merged = Header { difficulty: U256::ZERO, ..good(&spec) };
     assert_eq!(rules::verify(&spec, Consensus::ProofOfStake, &merged, parent, NOW), Ok(()));
     assert!(rules::verify(&spec, spec.consensus(), &merged, parent, NOW).is_err());
+}
+
+/// EIP-779: ten blocks say `dao-hard-fork` on one side; on the other none says so where they part.
+#[test]
+fn the_sides_of_the_dao_fork_tell_themselves_apart() {
+    let spec = |support, block| {
+        let mut genesis = Genesis { gas_limit: GAS_LIMIT, timestamp: 1_000, ..Genesis::default() };
+        genesis.config.dao_fork_support = support;
+        genesis.config.dao_fork_block = block;
+        genesis.difficulty = U256::from(131_072);
+        ChainSpec::new(genesis).expect("spec")
+    };
+    let verdict = |spec: &ChainSpec, number: u64, text: &'static [u8]| {
+        let parent = Header { number: number - 1, ..spec.genesis_header().clone() };
+        let timestamp = parent.timestamp + 20;
+        let header = Header {
+            parent_hash: parent.hash_slow(),
+            number,
+            timestamp,
+            difficulty: difficulty::ethash(spec.config(), timestamp, &parent),
+            extra_data: text.into(),
+            ..good(spec)
+        };
+        rules::verify(spec, spec.consensus(), &header, (&parent, header.parent_hash), NOW)
+    };
+    let (says_so, other) = (b"dao-hard-fork".as_slice(), b"else".as_slice());
+    let for_it = spec(true, Some(5));
+    for number in 5..15 {
+        assert_eq!(verdict(&for_it, number, says_so), Ok(()), "{number}");
+        assert_eq!(verdict(&for_it, number, other), Err(RuleError::DaoExtraData), "{number}");
+    }
+    let against_it = spec(false, Some(5));
+    assert_eq!(verdict(&against_it, 5, says_so), Err(RuleError::DaoExtraData));
+    for (spec, number) in [(&for_it, 4), (&for_it, 15), (&against_it, 4), (&against_it, 6)] {
+        assert_eq!(verdict(spec, number, other), Ok(()), "{number}");
+        assert_eq!(verdict(spec, number, says_so), Ok(()), "{number}");
+    }
+    assert_eq!(verdict(&spec(true, None), 5, other), Ok(()));
 }

@@ -310,3 +310,36 @@ fn our_own_make_room_for_nobody_up_to_their_limit() {
     all_pending(&bench, &[one_more]);
     within_limits(&bench);
 }
+
+#[test]
+fn who_waits_with_many_displaces_nobody_who_waits_with_few() {
+    let (mut bench, honest) = with_honest(small(), 2);
+    bench.fund(50..114, RICH);
+    let few: Vec<Bytes> = (50..114).map(|key| Key(key).transfer(5, 1)).collect();
+    assert_eq!(bench.add_all(&few), 64);
+    for attacker in [ATTACKER, ATTACKER + 1] {
+        let many: Vec<Bytes> = (0..64).map(|i| Key(attacker).transfer(10 + i, 1_000)).collect();
+        bench.add_all(&many);
+    }
+    assert!(few.iter().all(|raw| bench.pool.contains(&hash(raw))));
+    let counts = [ATTACKER, ATTACKER + 1].map(|key| bench.nonces(Key(key)).1.len());
+    assert_eq!(counts, [32, 32], "they share what is left");
+    all_pending(&bench, &honest);
+    within_limits(&bench);
+}
+
+#[test]
+fn nobody_loses_what_each_account_is_left() {
+    let config = MempoolConfig { global_slots: 17, ..MempoolConfig::default() };
+    let mut bench = Bench::new(config, Fork::London);
+    bench.fund(0..2, RICH);
+    // 17 slots, and without the last transaction 13.
+    let mut all: Vec<Bytes> = (0..13).map(|nonce| Key(0).transfer(nonce, 10)).collect();
+    all.push(Key(0).with_data(13, 10, 3 * SLOT_BYTES));
+    assert_eq!(bench.add_all(&all), 14);
+    assert_eq!(bench.pool.status().pending_slots, 17);
+    let refusal = bench.add(&Key(1).transfer(0, 10)).expect_err("at the same price");
+    assert_eq!(refusal, Refusal::Underpriced { tip: 10, minimum: 11 });
+    all_pending(&bench, &all);
+    bench.add(&Key(1).transfer(0, 11)).expect("at a better one");
+}

@@ -9,3 +9,4 @@ mod model;
 mod order;
 mod places;
 mod refusals;
+mod threads;

@@ -34,16 +34,25 @@ pub(super) struct PeersArgs {
 }
 
 pub(super) fn run(args: &PeersArgs) -> anyhow::Result<()> {
-    let (connected, wanted) = super::runtime()?.block_on(async {
+    let (connected, wanted, validator) = super::runtime()?.block_on(async {
         let mut node = IpcClient::connect(&args.data_dir).await?;
         let connected = node.call("admin_peers", json!([])).await?;
         let wanted = node.call("chainmesh_wantedPeers", json!([])).await?;
-        Ok::<_, anyhow::Error>((connected, wanted))
+        // A node without a clique chain has no answer to this.
+        let validator = node.call("clique_validator", json!([])).await.unwrap_or_default();
+        Ok::<_, anyhow::Error>((connected, wanted, validator))
     })?;
     if args.json {
-        return output::line(&json!({"connected": connected, "wanted": wanted}).to_string());
+        let all = json!({"connected": connected, "wanted": wanted, "validator": validator});
+        return output::line(&all.to_string());
     }
-    show(connected, wanted)
+    show(connected, wanted)?;
+    match (validator["state"].as_str(), validator["text"].as_str()) {
+        (Some(state), Some(text)) if state != "off" => {
+            output::line(&format!("\nValidator: {}", Escaped(text)))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn show(connected: Value, wanted: Value) -> anyhow::Result<()> {

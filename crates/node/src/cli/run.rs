@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use chainmesh_chain::ChainSpec;
-use chainmesh_identity::{Enode, NodeKey, key_file};
+use chainmesh_chain::{ChainSpec, clique};
+use chainmesh_identity::{Enode, NodeKey, key_file, keystore};
 use chainmesh_net::mesh::NodeType;
 use clap::Args;
 
@@ -50,6 +50,10 @@ A configuration file has the same names, and a flag goes before it:
   genesis  = \"/etc/chainmesh/genesis.json\"
   port     = 30303
   bootnode = [\"enode://…@10.0.0.1:30303\"]
+
+  [validator]                          # to seal blocks
+  key       = \"validator.key\"         # or keystore and password-file
+  gas-limit = 30000000
 
 For a node of a consortium it has these sections, too:
   [p2p]
@@ -106,6 +110,19 @@ pub(super) struct RunArgs {
     /// Seal clique blocks with the key in this file (64 hex digits)
     #[arg(long, value_name = "FILE")]
     validator_key: Option<PathBuf>,
+    /// Seal clique blocks with the key in this file of go-ethereum's keystore
+    #[arg(long, value_name = "FILE", requires = "password_file", conflicts_with = "validator_key")]
+    validator_keystore: Option<PathBuf>,
+    /// The file whose first line is the password for --validator-keystore
+    #[arg(long, value_name = "FILE", requires = "validator_keystore")]
+    password_file: Option<PathBuf>,
+    /// What the blocks that are sealed say about themselves, 32 bytes at most [default: chainmesh]
+    #[arg(long, value_name = "TEXT")]
+    vanity: Option<String>,
+    /// The gas limit that the blocks that are sealed move towards, by less than 1/1024 each
+    /// [default: that of the block before]
+    #[arg(long, value_name = "GAS")]
+    gas_limit: Option<u64>,
     /// Use the node key in this file [default: p2p_key in the data directory, made if missing]
     #[arg(long, value_name = "FILE")]
     node_key: Option<PathBuf>,
@@ -151,19 +168,58 @@ impl RunArgs {
         let listen = file.p2p.listen.map(|listen| listen.0);
         Self {
             data_dir: self.data_dir.or_else(|| file.data_dir.clone()),
-            genesis: self.genesis.or_else(|| file.genesis.clone()),
+            genesis: self
+                .genesis
+                .or_else(|| file.chain.genesis.clone())
+                .or_else(|| file.genesis.clone()),
             port: self.port.or(file.port).or(listen.map(|listen| listen.port())),
             listen: self.listen.or(file.listen).or(listen.map(|listen| listen.ip())),
             bootnode: list(self.bootnode, &file.bootnode),
             trusted_peer: list(self.trusted_peer, &file.trusted_peer),
             max_peers: self.max_peers.or(file.max_peers),
             network_id: self.network_id.or(file.network_id),
-            validator_key: self.validator_key.or_else(|| file.validator_key.clone()),
             node_key: self.node_key.or_else(|| file.node_key.clone()),
             consortium: self.consortium || file.p2p.session == Some(SessionChoice::Tls),
             log: self.log.or_else(|| file.log.clone()),
             ..self
         }
+    }
+
+    /// The key that seals blocks, and what is said in them. The key of the flags goes before that
+    /// of the file.
+    fn validator(&self, file: &ConfigFile) -> anyhow::Result<Option<ValidatorOptions>> {
+        let section = &file.validator;
+        let flags = [self.validator_key.as_ref(), self.validator_keystore.as_ref()];
+        let by_file = flags.iter().all(Option::is_none);
+        let (key, keystore, password) = match by_file {
+            false => (flags[0], flags[1], self.password_file.as_ref()),
+            true => (
+                section.key.as_ref().or(file.validator_key.as_ref()),
+                section.keystore.as_ref(),
+                section.password_file.as_ref(),
+            ),
+        };
+        let vanity = self.vanity.clone().or_else(|| section.vanity.clone());
+        let gas_limit = self.gas_limit.or(section.gas_limit);
+        let key = match (key, keystore, password) {
+            (Some(_), Some(_), _) => bail!(
+                "two keys are given to seal blocks with: leave [validator] key or keystore out"
+            ),
+            (Some(key), None, _) => read_key(key)?,
+            (None, Some(keystore), Some(password)) => keystore::open(keystore, password)?,
+            (None, Some(keystore), None) => {
+                bail!("{} needs a password: say [validator] password-file", keystore.display())
+            }
+            (None, None, _) if vanity.is_some() || gas_limit.is_some() => bail!(
+                "--vanity and --gas-limit are for blocks that this node seals: give --validator-key \
+                 or --validator-keystore, too"
+            ),
+            (None, None, _) => return Ok(None),
+        };
+        if let Some(text) = vanity.as_ref().filter(|text| text.len() > clique::VANITY_LENGTH) {
+            bail!("--vanity has room for 32 bytes, and this text has {}", text.len());
+        }
+        Ok(Some(ValidatorOptions { key, vanity, gas_limit }))
     }
 
     /// The ports for SDKs; a flag goes before the file.
@@ -271,7 +327,7 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
         bail!("the node needs a place for its key and its chain: give --data-dir DIR");
     };
     let spec = args.genesis.as_deref().map(ChainSpec::read).transpose()?;
-    let validator_key = args.validator_key.as_deref().map(read_key).transpose()?;
+    let validator = args.validator(file)?;
     let mut options = match args.consortium {
         true => {
             let consortium = Consortium::load(args.membership())?;
@@ -314,7 +370,7 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     }
     options.trusted_peers.clone_from(&args.trusted_peer);
     options.network_id = args.network_id;
-    options.validator = validator_key.map(ValidatorOptions::new);
+    options.validator = validator;
     options.sdk = args.sdk(file)?;
     let rpc = args.rpc.section(file)?;
     (options.rpc, options.rpc_gas_cap) = (rpc.options(), rpc.gas_cap());

@@ -4,6 +4,7 @@ mod ca;
 mod devnet;
 mod doctor;
 mod files;
+mod init;
 mod ipc;
 mod key;
 mod mesh;

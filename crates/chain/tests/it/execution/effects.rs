@@ -7,7 +7,10 @@ use alloy_eips::eip7702::Authorization;
 use alloy_eips::{eip2935, eip4788, eip7002};
 use alloy_genesis::{CliqueConfig, GenesisAccount};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use chainmesh_chain::execute::{ExecutionError, RecoveredBody, SystemContract, execute_block};
+use chainmesh_chain::execute::{
+    ExecutionError, RecoveredBody, SystemContract, execute_block, execute_block_with_roots,
+};
+use revm::database::BundleState;
 
 use super::lab::{
     ALL_FORKS, CHAIN_ID, ETHER, Fork, GWEI, Lab, MAKER, Wallet, contract, create, deploy, dynamic,
@@ -382,4 +385,59 @@ fn the_point_evaluation_contract_is_complete() {
     let built = lab.grow(vec![call(0, right), call(1, wrong)]);
     let statuses: Vec<bool> = built.executed.receipts.iter().map(TxReceipt::status).collect();
     assert_eq!(statuses, [true, false]);
+}
+
+/// Before Byzantium the receipt of a transaction says what the state root was behind it.
+#[test]
+fn early_receipts_hold_state_roots() {
+    for fork in ALL_FORKS.into_iter().filter(|fork| *fork < Fork::Byzantium) {
+        let lab = Lab::at(fork);
+        let transactions = [ONE.call(0, SOMEBODY), Wallet(2).call(0, SOMEBODY), ONE.call(1, MAKER)];
+        let root_after = |changes: &BundleState| {
+            let mut after = lab.state.clone();
+            after.apply(changes);
+            Ok(after.root())
+        };
+        let run = |receipts_root: B256, count: usize| {
+            let (mut header, body) = lab.raw(&transactions[..count]);
+            header.gas_used = 21_000 * count as u64;
+            header.receipts_root = receipts_root;
+            let body = RecoveredBody::decode(&lab.spec, 1, &body).expect("body");
+            let (spec, consensus) = (&lab.spec, lab.consensus);
+            execute_block_with_roots(
+                spec,
+                consensus,
+                &lab.state,
+                &header,
+                MAKER,
+                &body,
+                &root_after,
+            )
+        };
+        // The reward comes behind the last transaction: the block of one transaction less has
+        // the state before the last one, but for that.
+        let found = |count| match run(B256::ZERO, count) {
+            Err(ExecutionError::ReceiptsRoot { found, .. }) => found,
+            other => panic!("{other:?}"),
+        };
+        let roots: Vec<B256> = (1..=3)
+            .map(|count| {
+                let executed = run(found(count), count).expect("its own receipts root");
+                let last = executed.receipts.last().expect("a receipt");
+                let mut without_reward = lab.state.clone();
+                without_reward.apply(&executed.changes);
+                let paid = without_reward.accounts().find(|(address, ..)| *address == MAKER);
+                let (balance, nonce) =
+                    paid.map(|(_, info, _)| (info.balance, info.nonce)).expect("paid");
+                let reward = U256::from(5 * ETHER);
+                without_reward.insert(MAKER, nonce, balance - reward, Bytes::new());
+                let root = last.status_or_post_state().as_post_state().expect("a root");
+                assert_eq!(root, without_reward.root(), "{fork:?} {count}");
+                root
+            })
+            .collect();
+        let all = run(found(3), 3).expect("all of them");
+        let held = all.receipts.iter().filter_map(|one| one.status_or_post_state().as_post_state());
+        assert_eq!(held.collect::<Vec<_>>(), roots, "{fork:?}");
+    }
 }

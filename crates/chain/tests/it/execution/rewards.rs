@@ -89,6 +89,22 @@ fn the_dao_fork_is_only_made_where_the_genesis_says_so() {
     }
 }
 
+/// Found by the blockchain tests of Ethereum: an account of the DAO that was never there exists
+/// behind the fork, and so does one that owned nothing.
+#[test]
+fn all_accounts_of_the_dao_exist_behind_the_fork() {
+    let mut genesis = genesis(Fork::Homestead);
+    genesis.config.dao_fork_block = Some(1);
+    genesis.config.dao_fork_support = true;
+    let money = GenesisAccount::default().with_balance(U256::from(ETHER));
+    genesis.alloc.insert(DAO_HARDFORK_ACCOUNTS[0], money);
+    genesis.alloc.insert(DAO_HARDFORK_ACCOUNTS[1], GenesisAccount::default());
+    let mut lab = Lab::new(genesis);
+    run_with_ommers(&mut lab, 1, vec![]);
+    assert!(DAO_HARDFORK_ACCOUNTS.iter().all(|account| lab.exists(*account)));
+    assert_eq!(lab.balance(DAO_HARDFORK_BENEFICIARY), U256::from(ETHER));
+}
+
 /// A chain of headers, and what was found beside it.
 struct Branches {
     lab: Lab,
