@@ -4,6 +4,7 @@
 //! payments each: half of them to accounts of the genesis, half to new ones. Imports them one by
 //! one (each made durable), and once more in batches.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use chainmesh_chain::{
     Chain, ChainOptions, ChainSpec, DATABASE_FILE_NAME, Producer, block, clique,
 };
 use chainmesh_proto::eth::chain::{ChainReader, ChainWriter, SyncBlock};
+use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableHandle};
 use secp256k1::ecdsa::RecoverableSignature;
 use secp256k1::{Message, SecretKey};
 
@@ -45,6 +47,8 @@ fn main() -> Result<(), Failure> {
     println!("genesis written in {:?}, {empty} bytes", start.elapsed());
     fs::copy(file(one.path()), file(other.path()))?;
 
+    let before = by_table(other.path())?;
+
     let chain = open(one.path(), &spec)?;
     let (mut all, mut spent, mut root) = (Vec::new(), Duration::ZERO, Duration::ZERO);
     for number in 0..blocks {
@@ -67,6 +71,10 @@ fn main() -> Result<(), Failure> {
     }
     let spent = start.elapsed();
     drop(chain);
+    for (name, bytes) in by_table(other.path())? {
+        let grown = bytes.saturating_sub(before.get(&name).copied().unwrap_or(0));
+        println!("  {name}: {} bytes a block", grown / blocks);
+    }
     report(
         "in batches",
         spent,
@@ -75,6 +83,18 @@ fn main() -> Result<(), Failure> {
         blocks * transactions,
     );
     Ok(())
+}
+
+/// Bytes that lie in each table; the file itself grows in large steps.
+fn by_table(dir: &Path) -> Result<BTreeMap<String, u64>, Failure> {
+    let database = Database::open(dir.join(DATABASE_FILE_NAME))?;
+    let transaction = database.begin_read()?;
+    let mut bytes = BTreeMap::new();
+    for table in transaction.list_tables()? {
+        let name = table.name().to_owned();
+        bytes.insert(name, transaction.open_untyped_table(table)?.stats()?.stored_bytes());
+    }
+    Ok(bytes)
 }
 
 fn report(how: &str, spent: Duration, blocks: u64, bytes: u64, transactions: u64) {
