@@ -77,16 +77,16 @@ impl Encodable for Endpoint {
     }
 }
 
-/// A node that somebody speaks about: nothing of it is proved.
+/// Who somebody is and where. In a packet, nothing of it is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Neighbor {
+pub struct Contact {
     /// Where it is said to be.
     pub endpoint: Endpoint,
     /// Who it is. Not known to be a point of the curve.
     pub id: PeerId,
 }
 
-impl Neighbor {
+impl Contact {
     /// As an enode URL writes it.
     #[must_use]
     pub fn enode(&self) -> Enode {
@@ -105,7 +105,7 @@ impl Neighbor {
     }
 }
 
-impl Encodable for Neighbor {
+impl Encodable for Contact {
     fn encode(&self, out: &mut dyn BufMut) {
         Header { list: true, payload_length: self.fields_length() }.encode(out);
         self.endpoint.encode_fields(out);

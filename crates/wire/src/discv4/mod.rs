@@ -11,7 +11,7 @@ mod endpoint;
 mod packet;
 
 pub use datagram::{DatagramError, Opened, Seal, Sealed, TooLarge, open, seal};
-pub use endpoint::{Endpoint, Neighbor};
+pub use endpoint::{Contact, Endpoint};
 pub use packet::{EnrRequest, EnrResponse, FindNode, Neighbors, Packet, Ping, Pong};
 
 /// Largest datagram, bytes: the least MTU of IPv6, so that nothing is ever split on its way.

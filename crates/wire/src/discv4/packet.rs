@@ -5,7 +5,7 @@ use alloy_rlp::{BufMut, Decodable, Encodable, Header};
 use chainmesh_identity::{NodeRecord, PeerId};
 
 use super::endpoint::decode_id;
-use super::{Endpoint, MAX_NEIGHBORS, Neighbor};
+use super::{Contact, Endpoint, MAX_NEIGHBORS};
 use crate::DecodeError;
 
 /// Asks whether somebody is there; answered by [`Pong`].
@@ -48,14 +48,14 @@ pub struct FindNode {
 /// Answers [`FindNode`], in more than one packet if one is not enough.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Neighbors {
-    nodes: Vec<Neighbor>,
+    nodes: Vec<Contact>,
     /// Unix time in seconds after which it is void.
     pub expiration: u64,
 }
 
 impl Neighbors {
     /// The packets that carry these nodes: at least one, even for none.
-    pub fn packets(nodes: &[Neighbor], expiration: u64) -> impl Iterator<Item = Self> + '_ {
+    pub fn packets(nodes: &[Contact], expiration: u64) -> impl Iterator<Item = Self> + '_ {
         let empty = nodes.is_empty().then(|| Self { nodes: Vec::new(), expiration });
         let full = nodes.chunks(MAX_NEIGHBORS);
         empty.into_iter().chain(full.map(move |nodes| Self { nodes: nodes.to_vec(), expiration }))
@@ -63,7 +63,7 @@ impl Neighbors {
 
     /// The nodes. One that was read may hold more than [`MAX_NEIGHBORS`]: as many as its datagram.
     #[must_use]
-    pub fn nodes(&self) -> &[Neighbor] {
+    pub fn nodes(&self) -> &[Contact] {
         &self.nodes
     }
 }
@@ -209,7 +209,7 @@ fn decode_neighbors(fields: &mut &[u8]) -> Result<Packet, DecodeError> {
     let mut list = Header::decode_bytes(fields, true)?;
     let mut nodes = Vec::new();
     while !list.is_empty() {
-        nodes.push(Neighbor::decode_list(&mut list)?);
+        nodes.push(Contact::decode_list(&mut list)?);
     }
     Ok(Packet::Neighbors(Neighbors { nodes, expiration: u64::decode(fields)? }))
 }

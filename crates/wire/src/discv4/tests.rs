@@ -59,7 +59,7 @@ fn packets() -> Vec<Packet> {
     let record = build_record(&key(1), 9, ip, 1, 2, &[("eth", eth)]).unwrap();
     let pong =
         Pong { to: endpoint(), ping_hash: B256::repeat_byte(5), expiration: 8, enr_seq: None };
-    let node = Neighbor { endpoint: endpoint(), id: key(2).peer_id() };
+    let node = Contact { endpoint: endpoint(), id: key(2).peer_id() };
     let mut packets = vec![
         Packet::Ping(ping()),
         Packet::Pong(pong),
@@ -133,7 +133,7 @@ fn an_address_of_another_length_is_none_and_a_mapped_one_is_ipv4() {
 #[test]
 fn sixteen_neighbors_take_two_packets_and_none_take_one() {
     let ip = "2001:db8:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap();
-    let node = Neighbor { endpoint: Endpoint::new(ip, 65535, 65535), id: key(2).peer_id() };
+    let node = Contact { endpoint: Endpoint::new(ip, 65535, 65535), id: key(2).peer_id() };
     let packets: Vec<_> = Neighbors::packets(&[node; 16], u64::MAX).collect();
     assert_eq!(packets.iter().map(|p| p.nodes().len()).collect::<Vec<_>>(), [12, 4]);
     for packet in packets {
@@ -207,10 +207,10 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn neighbors()(endpoint in endpoints(), half: [u8; 32]) -> Neighbor {
+    fn neighbors()(endpoint in endpoints(), half: [u8; 32]) -> Contact {
         let mut id = [9; 64];
         id[..32].copy_from_slice(&half);
-        Neighbor { endpoint, id: id.into() }
+        Contact { endpoint, id: id.into() }
     }
 }
 
