@@ -84,14 +84,13 @@ impl Bonds {
         self.by_peer.get_mut(peer)
     }
 
-    /// The node answered a Ping of ours. Says whether it had no valid proof before.
+    /// The node answered a Ping of ours. Gives those that had to make room for it.
     pub(super) fn prove(
         &mut self,
         now: Instant,
         peer: PeerKey,
         pinged_us: Option<Instant>,
-    ) -> bool {
-        let fresh = !self.proved(now, &peer);
+    ) -> Vec<PeerKey> {
         if let Some(bond) = self.by_peer.get_mut(&peer) {
             self.by_age.remove(&(bond.proved, peer));
             bond.proved = now;

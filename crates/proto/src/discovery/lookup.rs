@@ -89,8 +89,9 @@ impl Lookup {
         }
     }
 
-    /// The next node to ask, if another question may be under way.
-    fn next(&mut self) -> Option<Contact> {
+    /// The next node to ask, if another question may be under way, and over how many others it was
+    /// found.
+    fn next(&mut self) -> Option<(Contact, u32)> {
         if self.asking >= ALPHA {
             return None;
         }
@@ -100,7 +101,7 @@ impl Lookup {
         candidate.progress = Progress::Asking;
         self.asking += 1;
         self.asked = self.asked.saturating_add(1);
-        Some(candidate.contact)
+        Some((candidate.contact, candidate.hops))
     }
 
     /// What came of a question; says over how many others what it brought is found.
@@ -156,8 +157,8 @@ impl Discovery {
 
     /// Asks the next nodes of a lookup, or ends it.
     pub(super) fn step(&mut self, now: Instant, id: LookupId) {
-        while let Some(contact) = self.lookups.get_mut(&id).and_then(Lookup::next) {
-            if !self.ask(now, id, contact)
+        while let Some((contact, hops)) = self.lookups.get_mut(&id).and_then(Lookup::next) {
+            if !self.ask(now, id, contact, hops > 0)
                 && let Some(lookup) = self.lookups.get_mut(&id)
             {
                 lookup.settle(&contact.id, false);

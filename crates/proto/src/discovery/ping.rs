@@ -116,13 +116,7 @@ impl Discovery {
         for forgotten in self.bonds.prove(now, peer, pinged_us) {
             self.timers.cancel(&Timer::Record(forgotten));
         }
-        let foreign = self.bonds.get_mut(&peer).is_some_and(|b| b.verdict == Verdict::Foreign);
-        // Until the own first look around is over, nobody gets in by coming first.
-        let early = origin == Origin::Inbound && !self.refresh.is_initialised();
-        if !foreign && !early {
-            let added = self.table.add(now, contact, origin);
-            self.counters.added(added);
-        }
+        self.place(now, &peer, contact, origin);
         let rtt = Some(now.saturating_since(sent));
         for ping in observers {
             self.outputs.push_back(Output::Event(DiscoveryEvent::PingDone { ping, rtt }));
@@ -130,6 +124,17 @@ impl Discovery {
         self.queries_bonded(now, &peer);
         self.record_after_bond(now, &peer, contact, origin, pong.enr_seq);
         Ok(())
+    }
+
+    /// A node has just shown that it is there: the table gets it, if it is not of another network.
+    pub(super) fn place(&mut self, now: Instant, peer: &PeerKey, contact: Contact, origin: Origin) {
+        let foreign = self.bonds.get_mut(peer).is_some_and(|b| b.verdict == Verdict::Foreign);
+        // Until the own first look around is over, nobody gets in by coming first.
+        let early = origin == Origin::Inbound && !self.refresh.is_initialised();
+        if !foreign && !early {
+            let added = self.table.add(now, contact, origin);
+            self.counters.added(added);
+        }
     }
 
     fn note_own_address(&mut self, now: Instant, from: SocketAddr, peer: &PeerKey, pong: &Pong) {

@@ -36,13 +36,21 @@ pub(super) enum Stage {
 pub(super) struct Query {
     pub(super) lookup: LookupId,
     pub(super) contact: Contact,
+    /// Whether another node told us of it.
+    found: bool,
     stage: Stage,
     retries: u8,
 }
 
 impl Discovery {
     /// Begins to ask a node; `false` if it cannot be asked.
-    pub(super) fn ask(&mut self, now: Instant, lookup: LookupId, contact: Contact) -> bool {
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        lookup: LookupId,
+        contact: Contact,
+        found: bool,
+    ) -> bool {
         let id = QueryId(self.next_query);
         self.next_query = self.next_query.saturating_add(1);
         let peer = PeerKey { ip: contact.endpoint.ip, id: contact.id };
@@ -51,7 +59,7 @@ impl Discovery {
             return false;
         }
         let stage = if mutual { Stage::Settling } else { Stage::Bonding };
-        self.queries.insert(id, Query { lookup, contact, stage, retries: 1 });
+        self.queries.insert(id, Query { lookup, contact, found, stage, retries: 1 });
         if mutual {
             self.send_question(now, id);
         }
@@ -152,6 +160,10 @@ impl Discovery {
         let About::FindNode { query, nodes, answered } = pending.about else { return };
         if answered {
             self.table.asked(&key.peer.id, true);
+            if self.queries.get(&query).is_some_and(|query| query.found) {
+                // It may have come to us before; now we have found it as well.
+                self.place(now, &key.peer, pending.contact, Origin::Found);
+            }
             self.query_ended(now, query, Some(&nodes));
             return;
         }

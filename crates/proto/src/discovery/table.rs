@@ -173,7 +173,8 @@ impl Table {
         let known = self.get(&contact.id).map(|entry| entry.contact.endpoint);
         let moved = match known {
             Some(endpoint) if endpoint.ip == contact.endpoint.ip => {
-                self.touch(now, contact, origin);
+                let better = self.has_room_for_origin(number, origin);
+                self.touch(now, contact, better.then_some(origin));
                 // It may have waited for a place that nodes of its origin may not have.
                 self.promote(number);
                 return Added::Known;
@@ -206,14 +207,14 @@ impl Table {
         if allowed { Added::Waiting } else { Added::OriginLimit }
     }
 
-    fn touch(&mut self, now: Instant, contact: Contact, origin: Origin) {
+    fn touch(&mut self, now: Instant, contact: Contact, origin: Option<Origin>) {
         let Some(entry) = self.get_mut(&contact.id) else { return };
         entry.contact.endpoint.udp_port = contact.endpoint.udp_port;
         if contact.endpoint.tcp_port != 0 {
             entry.contact.endpoint.tcp_port = contact.endpoint.tcp_port;
         }
         // Whom we found ourselves as well did not only come to us.
-        entry.origin = entry.origin.max(origin);
+        entry.origin = origin.map_or(entry.origin, |origin| entry.origin.max(origin));
         entry.seen = now;
         entry.checked = now;
         entry.checks = entry.checks.saturating_add(1);
