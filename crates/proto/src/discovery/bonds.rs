@@ -42,6 +42,9 @@ pub(super) struct Bond {
     pub(super) verdict: Verdict,
     /// Where it was when it proved itself.
     pub(super) contact: Option<Contact>,
+    /// Whether we found it, too, or a person named it.
+    pub(super) found: bool,
+    pub(super) announced: bool,
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +103,8 @@ impl Bonds {
         }
         let forgotten = self.make_room(&peer);
         let (claimed, fetched, verdict, contact) = (None, None, Verdict::Open, None);
-        let bond = Bond { proved: now, pinged_us, claimed, fetched, verdict, contact };
+        let (found, announced, proved) = (false, false, now);
+        let bond = Bond { proved, pinged_us, claimed, fetched, verdict, contact, found, announced };
         self.by_peer.insert(peer, bond);
         self.by_age.insert((now, peer));
         if !is_lan(peer.ip) {

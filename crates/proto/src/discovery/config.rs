@@ -45,6 +45,11 @@ pub const MAX_BONDS: usize = 4096;
 /// Proofs of one prefix that are remembered, so that one owner does not push the others out.
 /// Local networks are exempt.
 pub const MAX_BONDS_PER_PREFIX: usize = 128;
+/// Nodes of one prefix that are announced within [`ANNOUNCE_WINDOW`], so that one owner does not fill
+/// the dial queue with names. Local networks are exempt.
+pub const MAX_ANNOUNCED_PER_PREFIX: usize = MAX_PER_PREFIX;
+/// How long announcements are counted together.
+pub const ANNOUNCE_WINDOW: Duration = Duration::from_secs(60 * 60);
 /// Time after which the table is looked after, when all is well (geth: 30 min).
 pub const REFRESH_INTERVAL: Duration = Duration::from_secs(30 * 60);
 /// Time before the second refresh; each further one waits twice as long, up to

@@ -1,5 +1,6 @@
 //! Lookups: nearer and nearer to a target, three questions at a time.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
@@ -8,7 +9,7 @@ use chainmesh_wire::discv4::Contact;
 
 use super::address::{Prefix, is_lan, may_relay};
 use super::bonds::PeerKey;
-use super::config::{ALPHA, BUCKET_SIZE, MAX_LOOKUPS, MAX_PER_PREFIX};
+use super::config::{ALPHA, BUCKET_SIZE, MAX_LOOKUPS, MAX_PER_PREFIX_IN_BUCKET};
 use super::io::{DiscoveryEvent, LookupId, Output};
 use super::table::{Origin, distance};
 use super::{Discovery, QUIET_AFTER_BOND};
@@ -68,14 +69,8 @@ impl Lookup {
     }
 
     fn add(&mut self, contact: Contact, hops: u32) {
-        let ip = contact.endpoint.ip;
-        let crowded = !is_lan(ip) && {
-            let prefix = Prefix::of(ip);
-            let others = self.candidates.values().map(|other| other.contact.endpoint.ip);
-            others.filter(|other| Prefix::of(*other) == prefix).count() >= MAX_PER_PREFIX
-        };
         let at = distance(&contact.id.node_hash(), &self.hash);
-        if crowded || self.candidates.contains_key(&at) {
+        if self.candidates.contains_key(&at) || !self.make_room(&at, contact.endpoint.ip) {
             return;
         }
         let candidate = Candidate { contact, hops, progress: Progress::Untried };
@@ -86,6 +81,27 @@ impl Lookup {
             if let Some(farthest) = farthest {
                 self.candidates.remove(&farthest);
             }
+        }
+    }
+
+    /// Whether there is a place for one more of its prefix: the nearer ones have it. So one owner
+    /// cannot be all that a lookup sees, wherever the identities are that he made.
+    fn make_room(&mut self, at: &B256, ip: IpAddr) -> bool {
+        if is_lan(ip) {
+            return true;
+        }
+        let prefix = Prefix::of(ip);
+        let same = self.candidates.iter().filter(|(_, other)| {
+            other.progress != Progress::Failed && Prefix::of(other.contact.endpoint.ip) == prefix
+        });
+        let same: Vec<(B256, Progress)> = same.map(|(at, c)| (*at, c.progress)).collect();
+        if same.len() < MAX_PER_PREFIX_IN_BUCKET {
+            return true;
+        }
+        let untried = same.iter().rev().find(|(_, progress)| *progress == Progress::Untried);
+        match untried {
+            Some((farthest, _)) if farthest > at => self.candidates.remove(farthest).is_some(),
+            _ => false,
         }
     }
 

@@ -4,6 +4,7 @@
 //! found. A driver hands it datagrams and sends what it says.
 
 mod address;
+mod announce;
 mod bonds;
 mod config;
 mod io;
@@ -37,6 +38,7 @@ pub use self::io::{DiscoveryEvent, DropReason, Input, LookupId, Output, PingId};
 pub use self::report::{DiscoveryCounters, Report, Sizes, TableEntry};
 pub use self::table::{Added, Origin};
 
+use self::announce::Announced;
 use self::bonds::{Bonds, PeerKey};
 use self::limiter::Limiter;
 use self::lookup::{Lookup, QueryId, Wanted};
@@ -103,6 +105,7 @@ pub struct Discovery {
     refresh: Refresh,
     limiter: Limiter,
     statements: Statements,
+    announced: Announced,
     counters: DiscoveryCounters,
 }
 
@@ -137,6 +140,7 @@ impl Discovery {
             refresh: Refresh::new(),
             limiter: Limiter::new(config.packets_per_second, config.packet_burst),
             statements: Statements::new(config.min_statements),
+            announced: Announced::default(),
             counters: DiscoveryCounters::default(),
             config,
         }

@@ -69,7 +69,7 @@ impl Discovery {
                     self.send(from, &Packet::EnrResponse(answer));
                 }
             }
-            Packet::EnrResponse(response) => self.record_came(&peer, response)?,
+            Packet::EnrResponse(response) => self.record_came(now, &peer, response)?,
         }
         self.counters.received(kind);
         Ok(())

@@ -135,6 +135,11 @@ impl Discovery {
             let added = self.table.add(now, contact, origin);
             self.counters.added(added);
         }
+        let Some(bond) = self.bonds.get_mut(peer) else { return };
+        bond.found |= origin != Origin::Inbound;
+        if bond.verdict == Verdict::Ours && !bond.announced {
+            self.announce(now, peer, None);
+        }
     }
 
     fn note_own_address(&mut self, now: Instant, from: SocketAddr, peer: &PeerKey, pong: &Pong) {

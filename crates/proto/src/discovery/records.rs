@@ -37,7 +37,7 @@ impl Discovery {
         }
         if claimed.is_none() || !fetch_records {
             if bond.verdict == Verdict::Open {
-                self.judge(peer, None);
+                self.judge(now, peer, None);
             }
             return;
         }
@@ -78,6 +78,7 @@ impl Discovery {
     /// [`Packet::EnrResponse`].
     pub(super) fn record_came(
         &mut self,
+        now: Instant,
         peer: &PeerKey,
         response: EnrResponse,
     ) -> Result<(), DropReason> {
@@ -94,7 +95,7 @@ impl Discovery {
             return Ok(());
         }
         bond.fetched = Some(record.seq());
-        self.judge(peer, Some(record));
+        self.judge(now, peer, Some(record));
         Ok(())
     }
 
@@ -115,12 +116,12 @@ impl Discovery {
         }
         self.requests.remove(key);
         if self.bonds.get_mut(&key.peer).is_some_and(|bond| bond.verdict == Verdict::Open) {
-            self.judge(&key.peer, None);
+            self.judge(now, &key.peer, None);
         }
     }
 
     /// Keeps a node of another network out, and announces one of ours.
-    fn judge(&mut self, peer: &PeerKey, record: Option<Box<NodeRecord>>) {
+    fn judge(&mut self, now: Instant, peer: &PeerKey, record: Option<Box<NodeRecord>>) {
         let ours = self.config.filter.as_ref().is_none_or(|filter| filter(record.as_deref()));
         let Some(bond) = self.bonds.get_mut(peer) else { return };
         bond.verdict = if ours { Verdict::Ours } else { Verdict::Foreign };
@@ -144,10 +145,29 @@ impl Discovery {
             entry.contact.endpoint.tcp_port = contact.endpoint.tcp_port;
             entry.record.clone_from(&record);
         }
-        if contact.endpoint.tcp_port != 0 {
-            self.counters.found = self.counters.found.saturating_add(1);
-            let event = DiscoveryEvent::Found { contact, record };
-            self.outputs.push_back(Output::Event(event));
+        self.announce(now, peer, record);
+    }
+
+    /// Says that a node is there, unless it only came to us and there is no place for it, or there
+    /// are enough of its owner.
+    pub(super) fn announce(
+        &mut self,
+        now: Instant,
+        peer: &PeerKey,
+        record: Option<Box<NodeRecord>>,
+    ) {
+        let entry = self.table.get(&peer.id);
+        let Some(bond) = self.bonds.get_mut(peer) else { return };
+        let Some(contact) = bond.contact.filter(|contact| contact.endpoint.tcp_port != 0) else {
+            return;
+        };
+        let first = !bond.announced;
+        if (entry.is_none() && !bond.found) || (first && !self.announced.allow(now, peer.ip)) {
+            return;
         }
+        bond.announced = true;
+        let record = record.or_else(|| entry.and_then(|entry| entry.record.clone()));
+        self.counters.found = self.counters.found.saturating_add(1);
+        self.outputs.push_back(Output::Event(DiscoveryEvent::Found { contact, record }));
     }
 }

@@ -174,5 +174,5 @@ fn an_answer_is_read_up_to_a_bucket_and_a_prefix() {
     pinged.sort();
     pinged.dedup();
     pinged.retain(|to| to.ip() != liar.address.ip());
-    assert_eq!(pinged.len(), MAX_PER_PREFIX, "of those sixteen, all of one prefix");
+    assert_eq!(pinged.len(), MAX_PER_PREFIX_IN_BUCKET, "of those sixteen, all of one prefix");
 }
