@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use chainmesh_identity::PeerId;
+use chainmesh_identity::{NodeRecord, PeerId};
 use chainmesh_wire::discv4::Contact;
 
 use super::address::{Prefix, is_lan};
@@ -29,7 +29,7 @@ pub(super) enum Verdict {
     Foreign,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Bond {
     /// When it answered a Ping of ours.
     pub(super) proved: Instant,
@@ -45,6 +45,8 @@ pub(super) struct Bond {
     /// Whether we found it, too, or a person named it.
     pub(super) found: bool,
     pub(super) announced: bool,
+    /// Its record, until it is announced.
+    pub(super) record: Option<Box<NodeRecord>>,
 }
 
 #[derive(Debug, Default)]
@@ -102,9 +104,17 @@ impl Bonds {
             return Vec::new();
         }
         let forgotten = self.make_room(&peer);
-        let (claimed, fetched, verdict, contact) = (None, None, Verdict::Open, None);
-        let (found, announced, proved) = (false, false, now);
-        let bond = Bond { proved, pinged_us, claimed, fetched, verdict, contact, found, announced };
+        let bond = Bond {
+            proved: now,
+            pinged_us,
+            claimed: None,
+            fetched: None,
+            verdict: Verdict::Open,
+            contact: None,
+            found: false,
+            announced: false,
+            record: None,
+        };
         self.by_peer.insert(peer, bond);
         self.by_age.insert((now, peer));
         if !is_lan(peer.ip) {

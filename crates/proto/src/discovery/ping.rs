@@ -138,7 +138,7 @@ impl Discovery {
         let Some(bond) = self.bonds.get_mut(peer) else { return };
         bond.found |= origin != Origin::Inbound;
         if bond.verdict == Verdict::Ours && !bond.announced {
-            self.announce(now, peer, None);
+            self.announce(now, peer);
         }
     }
 

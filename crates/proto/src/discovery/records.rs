@@ -145,28 +145,24 @@ impl Discovery {
             entry.contact.endpoint.tcp_port = contact.endpoint.tcp_port;
             entry.record.clone_from(&record);
         }
-        self.announce(now, peer, record);
+        bond.record = record;
+        self.announce(now, peer);
     }
 
     /// Says that a node is there, unless it only came to us and there is no place for it, or there
     /// are enough of its owner.
-    pub(super) fn announce(
-        &mut self,
-        now: Instant,
-        peer: &PeerKey,
-        record: Option<Box<NodeRecord>>,
-    ) {
-        let entry = self.table.get(&peer.id);
+    pub(super) fn announce(&mut self, now: Instant, peer: &PeerKey) {
+        let placed = self.table.get(&peer.id).is_some();
         let Some(bond) = self.bonds.get_mut(peer) else { return };
         let Some(contact) = bond.contact.filter(|contact| contact.endpoint.tcp_port != 0) else {
             return;
         };
         let first = !bond.announced;
-        if (entry.is_none() && !bond.found) || (first && !self.announced.allow(now, peer.ip)) {
+        if (!placed && !bond.found) || (first && !self.announced.allow(now, peer.ip)) {
             return;
         }
         bond.announced = true;
-        let record = record.or_else(|| entry.and_then(|entry| entry.record.clone()));
+        let record = bond.record.take();
         self.counters.found = self.counters.found.saturating_add(1);
         self.outputs.push_back(Output::Event(DiscoveryEvent::Found { contact, record }));
     }

@@ -210,7 +210,8 @@ impl Table {
     fn touch(&mut self, now: Instant, contact: Contact, origin: Option<Origin>) {
         let Some(entry) = self.get_mut(&contact.id) else { return };
         entry.contact.endpoint.udp_port = contact.endpoint.udp_port;
-        if contact.endpoint.tcp_port != 0 {
+        // Its record says it best; what others say of it comes after that.
+        if contact.endpoint.tcp_port != 0 && entry.record.is_none() {
             entry.contact.endpoint.tcp_port = contact.endpoint.tcp_port;
         }
         // Whom we found ourselves as well did not only come to us.
