@@ -1,6 +1,7 @@
 //! Who proved that he is where he says, and to whom we proved it: the endpoint proofs.
 
 use core::net::IpAddr;
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use chainmesh_identity::{NodeRecord, PeerId};
@@ -83,6 +84,13 @@ impl Bonds {
         let first = PeerKey { ip, id: PeerId::from([0; 64]) };
         let last = PeerKey { ip, id: PeerId::from([0xff; 64]) };
         self.by_peer.range(first..=last).next().is_some()
+    }
+
+    /// Those whose proof is not older than `age`, and where they are.
+    pub(super) fn fresh(&self, now: Instant, age: Duration) -> Vec<(PeerKey, Contact)> {
+        let fresh = |bond: &Bond| now.saturating_since(bond.proved) <= age;
+        let fresh = self.by_peer.iter().filter(|(_, bond)| fresh(bond));
+        fresh.filter_map(|(peer, bond)| Some((*peer, bond.contact?))).collect()
     }
 
     pub(super) fn get_mut(&mut self, peer: &PeerKey) -> Option<&mut Bond> {

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use alloy_primitives::B256;
 use chainmesh_wire::discv4::{Contact, Endpoint, Packet, Ping, Pong, VERSION};
+use rand_core::Rng;
 
 use super::address::is_special;
 use super::bonds::{PeerKey, Verdict};
@@ -85,6 +86,8 @@ impl Discovery {
             let stale = now.saturating_since(bond.proved) > FRESH_PROOF;
             if !placed && stale && bond.verdict != Verdict::Foreign {
                 self.ping(now, contact, Origin::Inbound, 0);
+            } else if !placed {
+                self.place(now, &peer, contact, Origin::Inbound);
             }
             self.record_claimed(now, &peer, claimed);
             return;
@@ -124,6 +127,23 @@ impl Discovery {
         self.queries_bonded(now, &peer);
         self.record_after_bond(now, &peer, contact, origin, pong.enr_seq);
         Ok(())
+    }
+
+    /// The first look around is over: those who came meanwhile, and proved themselves, get the places
+    /// that those who come by themselves may have.
+    pub(super) fn place_early(&mut self, now: Instant) {
+        let mut early = self.bonds.fresh(now, FRESH_PROOF);
+        // In no order that somebody can choose: the first of them get the places.
+        for last in (1..early.len()).rev() {
+            let range = u64::try_from(last).unwrap_or(u64::MAX).saturating_add(1);
+            let other = usize::try_from(self.rng.next_u64() % range).unwrap_or(last);
+            early.swap(last, other);
+        }
+        for (peer, contact) in early {
+            if self.table.get(&peer.id).is_none() {
+                self.place(now, &peer, contact, Origin::Inbound);
+            }
+        }
     }
 
     /// A node has just shown that it is there: the table gets it, if it is not of another network.

@@ -60,7 +60,10 @@ impl Discovery {
             self.start_lookup(now, lookup, target, Wanted::ByRefresh);
             return;
         }
-        self.refresh.initialised = true;
+        if !self.refresh.initialised {
+            self.refresh.initialised = true;
+            self.place_early(now);
+        }
         self.counters.refreshes = self.counters.refreshes.saturating_add(1);
         let lonely = self.table.len() < BUCKET_SIZE;
         let longest = if lonely { LONELY_REFRESH_INTERVAL } else { REFRESH_INTERVAL };

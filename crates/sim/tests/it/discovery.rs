@@ -47,27 +47,20 @@ fn target(n: u64) -> PeerId {
     PeerId::from(id)
 }
 
-/// What came of so many lookups, each of another node, twenty under way at once.
+/// What came of so many lookups, of as many nodes, all under way at once.
 fn lookups(world: &mut DiscoveryWorld, count: usize) -> Vec<(PeerId, LookupResult)> {
     let nodes: Vec<NodeIndex> = world.nodes().collect();
-    let mut results = Vec::new();
-    let wanted: Vec<usize> = (0..count).collect();
-    for batch in wanted.chunks(20) {
-        let begun = batch.iter().map(|n| {
-            let node = nodes[n * nodes.len() / count];
-            let target = target(u64::try_from(*n).unwrap());
-            (node, target, world.lookup(node, target).expect("the node runs"))
-        });
-        let begun: Vec<_> = begun.collect();
-        let over = |world: &DiscoveryWorld| {
-            begun.iter().all(|(node, _, lookup)| world.result(*node, *lookup).is_some())
-        };
-        assert!(world.run_until(seconds(60), over), "a lookup does not end");
-        results.extend(begun.iter().map(|(node, target, lookup)| {
-            (*target, world.result(*node, *lookup).expect("it is over").clone())
-        }));
-    }
-    results
+    let begin = |n: usize| {
+        let (node, target) = (nodes[n * nodes.len() / count], target(u64::try_from(n).unwrap()));
+        (node, target, world.lookup(node, target).expect("the node runs"))
+    };
+    let begun: Vec<_> = (0..count).map(begin).collect();
+    let over = |world: &DiscoveryWorld| {
+        begun.iter().all(|(node, _, lookup)| world.result(*node, *lookup).is_some())
+    };
+    assert!(world.run_until(seconds(60), over), "a lookup does not end");
+    let result = |node, lookup| world.result(node, lookup).expect("it is over").clone();
+    begun.iter().map(|(node, target, lookup)| (*target, result(*node, *lookup))).collect()
 }
 
 /// The nodes of the world closest to a target.
@@ -102,8 +95,9 @@ fn a_thousand_nodes_find_each_other_from_one_boot_node_over_lossy_links() {
         })
         .sum();
     let wanted = results.len() * BUCKET_SIZE;
-    // The network is seconds old, and one datagram of twenty is lost: most of the closest are found.
-    assert!(right * 2 >= wanted, "{right} of {wanted}");
+    // The network is half a minute old, and one datagram of twenty is lost. (When those who came before
+    // the first look around was over got no place after it, these were 66 %.)
+    assert!(right * 100 >= wanted * 80, "{right} of {wanted}");
     println!(
         "{:?} virtual, {} datagrams, p99 {p99} hops, {right} of {wanted} of the closest found",
         world.elapsed(),

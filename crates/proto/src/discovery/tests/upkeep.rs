@@ -42,6 +42,7 @@ fn until_the_first_look_around_is_over_nobody_gets_in_by_coming_first() {
     assert_eq!(bed.kinds_to(early.address), [4], "it is answered all the same");
     bed.pass(Duration::from_secs(10));
     assert!(bed.machine.snapshot().initialised);
+    assert!(bed.knows(&early), "it proved itself, and there is a place for it now");
     let late = Other::new(3);
     bed.bond(&late);
     assert!(bed.knows(&late));
