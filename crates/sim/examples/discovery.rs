@@ -28,7 +28,10 @@ const CONDITIONS: Conditions = Conditions {
 fn address(n: usize) -> SocketAddr {
     let net = u32::try_from(n / 2).unwrap_or(u32::MAX);
     let [_, a, b, c] = net.to_be_bytes();
-    SocketAddr::from(([20_u8.saturating_add(a), b, c, if n % 2 == 0 { 1 } else { 2 }], 30303))
+    SocketAddr::from((
+        [20_u8.saturating_add(a), b, c, if n.is_multiple_of(2) { 1 } else { 2 }],
+        30303,
+    ))
 }
 
 fn world(nodes: usize) -> DiscoveryWorld {

@@ -87,22 +87,23 @@ fn a_thousand_nodes_find_each_other_from_one_boot_node_over_lossy_links() {
     let p99 = percentile(hops, 99);
     // log2(1000) + 3
     assert!(p99 <= 13, "{p99} hops");
-    let right: usize = results
-        .iter()
-        .map(|(target, result)| {
-            let expected: BTreeSet<PeerId> = closest(&world, *target).into_iter().collect();
-            result.nodes.iter().filter(|contact| expected.contains(&contact.id)).count()
-        })
-        .sum();
-    let wanted = results.len() * BUCKET_SIZE;
-    // The network is half a minute old, and one datagram of twenty is lost. (When those who came before
-    // the first look around was over got no place after it, these were 66 %.)
-    assert!(right * 100 >= wanted * 80, "{right} of {wanted}");
-    println!(
-        "{:?} virtual, {} datagrams, p99 {p99} hops, {right} of {wanted} of the closest found",
-        world.elapsed(),
-        world.datagrams()
-    );
+    assert!(results.iter().all(|(_, result)| result.nodes.len() >= BUCKET_SIZE / 2));
+    println!("{:?} virtual, {} datagrams, p99 {p99} hops", world.elapsed(), world.datagrams());
+}
+
+/// A minute after all of them started at once, with one datagram of twenty lost. (While those who came
+/// before the first look around was over got no place after it, a thousand nodes found 66 % so.)
+#[test]
+fn lookups_find_those_that_are_closest() {
+    let mut world = world(6, 200, 50);
+    world.run_for(seconds(60));
+    let results = lookups(&mut world, 100);
+    let found = results.iter().map(|(target, result)| {
+        let expected: BTreeSet<PeerId> = closest(&world, *target).into_iter().collect();
+        result.nodes.iter().filter(|contact| expected.contains(&contact.id)).count()
+    });
+    let (right, wanted) = (found.sum::<usize>(), results.len() * BUCKET_SIZE);
+    assert!(right * 100 >= wanted * 95, "{right} of {wanted}");
 }
 
 #[test]
