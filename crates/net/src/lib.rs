@@ -193,10 +193,19 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
             let tcp_port = listening.map_or(0, |address| address.port());
             let options = for_chain(options, config.chain.as_ref());
             let port = options.port.or(listening.map(|address| address.port()));
-            let address =
+            let mut address =
                 SocketAddr::new(config.listen_address, port.unwrap_or(config.listen_port));
-            let key = config.secret_key.duplicate();
-            let prepared = discovery::prepare(key, address, tcp_port, options, clock).await;
+            // The system chose the TCP port; another program may have the same one for UDP.
+            let any = config.listen_port == 0 && options.port.is_none();
+            let prepare = |address| {
+                let key = config.secret_key.duplicate();
+                discovery::prepare(key, address, tcp_port, options.clone(), clock)
+            };
+            let mut prepared = prepare(address).await;
+            if any && prepared.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
+                address.set_port(0);
+                prepared = prepare(address).await;
+            }
             Some(prepared.map_err(|source| StartError::Discovery { address, source })?)
         }
         None => None,
