@@ -161,6 +161,8 @@ class ChainmeshNode(Node):
 
     ipc_name = "chainmesh.ipc"
     program = None
+    # Off where a case says itself who is connected to whom.
+    discovery = False
 
     def import_command(self, chain):
         return [[self.program, "import", "--data-dir", self.data, "--genesis", self.genesis, chain]]
@@ -168,6 +170,8 @@ class ChainmeshNode(Node):
     def run_command(self, bootnode):
         command = [self.program, "run", "--data-dir", self.data, "--genesis", self.genesis,
                    "--listen", "127.0.0.1", "--port", "0"]
+        if not self.discovery:
+            command.append("--no-discovery")
         return command + (["--bootnode", bootnode] if bootnode else [])
 
 
@@ -176,6 +180,8 @@ class GethNode(Node):
 
     ipc_name = "geth.ipc"
     program = CACHE / "geth"
+    # With some it looks for other nodes; without, it does not.
+    bootnodes = None
 
     def import_command(self, chain):
         return [[self.program, "init", "--datadir", self.data, self.genesis],
@@ -184,7 +190,8 @@ class GethNode(Node):
     def run_command(self, bootnode):
         network = json.loads(pathlib.Path(self.genesis).read_text())["config"]["chainId"]
         return [self.program, "--datadir", self.data, "--networkid", network, "--syncmode", "full",
-                "--port", "0", "--authrpc.port", "0", "--nat", "none", "--nodiscover",
+                "--port", "0", "--authrpc.port", "0", "--nat", "none",
+                *(["--bootnodes", self.bootnodes] if self.bootnodes else ["--nodiscover"]),
                 "--netrestrict", "127.0.0.0/8"]
 
 

@@ -6,6 +6,7 @@
 //!
 //! What is in `corpus/` already under another name stays.
 
+use core::net::IpAddr;
 use std::fs;
 use std::path::Path;
 
@@ -16,9 +17,15 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, TxKind, U256};
 use bytes::Bytes;
 use chainmesh_chain::genesis::{DevNetwork, dev_clique};
+use chainmesh_identity::NodeKey;
+use chainmesh_identity::record::build_record;
 use chainmesh_proto::eth::chain::{ChainReader, SyncBlock};
 use chainmesh_proto::eth::status::ChainIdentity;
 use chainmesh_sim::chain::{MemoryChain, Shape, blocks};
+use chainmesh_wire::discv4::{
+    self, Contact, Endpoint, EnrRequest, EnrResponse, FindNode, HEADER, Neighbors, Packet, Ping,
+    Pong, Seal,
+};
 use chainmesh_wire::eth::{
     BlockBody, BlockHeader, BlockId, BlockRange, EthVersion, GetBlockHeaders, HashRequest, Message,
     NewBlock, Origin, Response, code, encode_response,
@@ -36,6 +43,7 @@ fn some_blocks(count: usize) -> Vec<SyncBlock> {
 }
 
 fn main() {
+    discv4_packet();
     eth_message();
     eth_peer();
     chain_file();
@@ -45,6 +53,30 @@ fn main() {
     sync_ops();
     mesh_router();
     mempool();
+}
+
+/// One of each packet, from its type byte on; the target puts hash and signature before it.
+fn discv4_packet() {
+    let key = NodeKey::from_entropy([1; 32]);
+    let ip = IpAddr::from([192, 0, 2, 1]);
+    let endpoint = Endpoint::new(ip, 30303, 30303);
+    let node = Contact { endpoint, id: key.peer_id() };
+    let (expiration, hash) = (1_700_000_000, B256::repeat_byte(1));
+    let record = build_record(&key, 1, Some(ip), 30303, 30303, &[]).expect("a short record");
+    let ping = Ping { version: 4, from: endpoint, to: endpoint, expiration, enr_seq: Some(1) };
+    let neighbors = Neighbors::packets(&[node; 3], expiration).next().expect("one packet");
+    let packets = [
+        Packet::Ping(ping),
+        Packet::Pong(Pong { to: endpoint, ping_hash: hash, expiration, enr_seq: None }),
+        Packet::FindNode(FindNode { target: key.peer_id(), expiration }),
+        Packet::Neighbors(neighbors),
+        Packet::EnrRequest(EnrRequest { expiration }),
+        Packet::EnrResponse(EnrResponse { request_hash: hash, record: Box::new(record) }),
+    ];
+    for packet in packets {
+        let sealed = discv4::seal(&packet, &key, Seal::Clear).expect("a short packet");
+        write("discv4_packet", &format!("type-{}", packet.kind()), &sealed.bytes[HEADER - 1..]);
+    }
 }
 
 fn header(block: &SyncBlock) -> BlockHeader {

@@ -8,6 +8,7 @@
 mod amop;
 mod chain;
 mod cursor;
+mod discv4;
 mod eth;
 mod ipc;
 mod mesh;
@@ -23,6 +24,7 @@ use chainmesh_identity::PeerId;
 
 pub use amop::{amop_channel, amop_node, amop_ws};
 pub use chain::{chain_file, genesis_json};
+pub use discv4::discv4_packet;
 pub use eth::{eth_message, eth_peer};
 pub use ipc::ipc_framing;
 pub use mesh::{mesh_packet, mesh_rc2, mesh_tars, mesh_zstd};
@@ -44,6 +46,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("amop_ws", amop_ws),
     ("chain_file", chain_file),
     ("disconnect", disconnect),
+    ("discv4_packet", discv4_packet),
     ("enode", enode),
     ("eth_message", eth_message),
     ("eth_peer", eth_peer),

@@ -13,6 +13,7 @@ use chainmesh_proto::peers::{
 use chainmesh_proto::session::SessionKind;
 
 use crate::amop::AmopOptions;
+use crate::discovery::DiscoveryOptions;
 use crate::eth::EthChain;
 use crate::mesh::MeshOptions;
 
@@ -71,6 +72,9 @@ pub struct P2pConfig {
     pub mesh: Option<MeshOptions>,
     /// The broker of AMOP, for SDKs of applications; only with a mesh.
     pub amop: Option<AmopOptions>,
+    /// Discovery over UDP; without it, only configured nodes are dialled. It needs the secp256k1 key of
+    /// [`secret_key`](Self::secret_key), so a node whose sessions are TLS has none.
+    pub discovery: Option<DiscoveryOptions>,
     /// Application modules.
     pub modules: Vec<Module>,
     /// Events that an observer may be behind before it misses some.
@@ -101,6 +105,7 @@ impl P2pConfig {
             chain: None,
             mesh: None,
             amop: None,
+            discovery: None,
             modules: Vec::new(),
             event_capacity: 1024,
         }

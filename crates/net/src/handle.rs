@@ -17,6 +17,7 @@ use chainmesh_wire::devp2p::DisconnectReason;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::amop::AmopHandle;
+use crate::discovery::DiscoveryHandle;
 use crate::eth::EthService;
 use crate::event::{P2pEvent, SessionCommand};
 use crate::mesh::MeshHandle;
@@ -39,6 +40,7 @@ pub struct P2pHandle {
     pub(crate) eth: Option<Arc<EthService>>,
     pub(crate) mesh: Option<MeshHandle>,
     pub(crate) amop: Option<AmopHandle>,
+    pub(crate) discovery: Option<DiscoveryHandle>,
 }
 
 /// The node has ended.
@@ -144,6 +146,13 @@ impl P2pHandle {
     #[must_use]
     pub fn amop(&self) -> Option<AmopHandle> {
         self.amop.clone()
+    }
+
+    /// Discovery; `None` if the node was started without
+    /// [`P2pConfig::discovery`](crate::P2pConfig::discovery).
+    #[must_use]
+    pub fn discovery(&self) -> Option<DiscoveryHandle> {
+        self.discovery.clone()
     }
 
     /// The consortium mesh; `None` if the node was started without

@@ -72,6 +72,7 @@ mod clock;
 pub mod config;
 mod connection;
 mod dial;
+pub mod discovery;
 pub mod eth;
 mod event;
 mod handle;
@@ -125,6 +126,14 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The UDP port of discovery cannot be listened on.
+    #[error("cannot listen for discovery on UDP {address}: {source}")]
+    Discovery {
+        /// Which address.
+        address: SocketAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// TLS without certificates.
     #[error("sessions are to be TLS, but there is no certificate (`P2pConfig::tls`)")]
     NoCertificate,
@@ -167,7 +176,9 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     manager_config.max_pending_inbound = config.max_pending_inbound;
     (manager_config.accept_rate, manager_config.accept_burst) = config.accept_rate;
     let mut manager = PeerManager::new(manager_config, entropy());
-    let boot = config.boot_nodes.iter().map(|node| (node, NodeKind::Boot));
+    // Port 0: a boot node of discovery, which has no sessions.
+    let boot = config.boot_nodes.iter().filter(|node| node.tcp_port != 0);
+    let boot = boot.map(|node| (node, NodeKind::Boot));
     let configured = config.configured_nodes.iter().map(|(node, kind)| (node, *kind));
     for (node, kind) in boot.chain(configured) {
         manager.handle(clock.now(), Input::AddNode { target: node.into(), kind });
@@ -176,6 +187,31 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         let target = DialTarget { id: None, host, port };
         manager.handle(clock.now(), Input::AddNode { target, kind: NodeKind::Static });
     }
+    let discovery = match config.discovery.filter(|_| config.session == SessionKind::Rlpx) {
+        Some(mut options) => {
+            if options.boot_nodes.is_empty() {
+                options.boot_nodes.clone_from(&config.boot_nodes);
+            }
+            let tcp_port = listening.map_or(0, |address| address.port());
+            let options = for_chain(options, config.chain.as_ref());
+            let port = options.port.or(listening.map(|address| address.port()));
+            let mut address =
+                SocketAddr::new(config.listen_address, port.unwrap_or(config.listen_port));
+            // The system chose the TCP port; another program may have the same one for UDP.
+            let any = config.listen_port == 0 && options.port.is_none();
+            let prepare = |address| {
+                let key = config.secret_key.duplicate();
+                discovery::prepare(key, address, tcp_port, options.clone(), clock)
+            };
+            let mut prepared = prepare(address).await;
+            if any && prepared.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
+                address.set_port(0);
+                prepared = prepare(address).await;
+            }
+            Some(prepared.map_err(|source| StartError::Discovery { address, source })?)
+        }
+        None => None,
+    };
     let mut modules = config.modules;
     let mut companions = JoinSet::new();
     let ended = watch::Sender::new(());
@@ -221,12 +257,48 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
             time: Arc::new(DefaultTimeProvider),
         }),
     });
+    let discovery = discovery.map(|(handle, service)| {
+        // Weak: discovery alone does not keep the node alive.
+        let weak = orders.downgrade();
+        let found = move |found: discovery::Found| {
+            if let Some(orders) = weak.upgrade() {
+                // When the control plane is behind, there are enough to dial.
+                let add = service::Order::Add((&found.enode).into(), NodeKind::Dynamic);
+                let _ = orders.try_send(add);
+            }
+        };
+        companions.spawn(service.run(ended.subscribe(), found));
+        handle
+    });
     let inbox = service::Inbox { accepted, orders: orders_in };
     let companions = service::Companions { tasks: companions, ended };
     let service =
         service::Service::new(manager, local, clock, event_tx.clone(), peer_count.clone(), inbox);
     tokio::spawn(service.run(companions));
-    Ok(P2pHandle { local_id, cmd_tx, event_tx, peer_count, orders, listening, eth, mesh, amop })
+    Ok(P2pHandle {
+        local_id,
+        cmd_tx,
+        event_tx,
+        peer_count,
+        orders,
+        listening,
+        eth,
+        mesh,
+        amop,
+        discovery,
+    })
+}
+
+/// What a node with a chain says in its record, and whom it takes for one of its network.
+fn for_chain(
+    mut options: discovery::DiscoveryOptions,
+    chain: Option<&EthChain>,
+) -> discovery::DiscoveryOptions {
+    let Some(EthChain { chain, forks, .. }) = chain else { return options };
+    options.record_entries.push(discovery::eth_entry(&**chain, forks));
+    let ours = || discovery::of_our_chain(Arc::clone(chain), forks.clone());
+    options.filter = options.filter.or_else(|| Some(ours()));
+    options
 }
 
 /// 32 bytes from the system's random number generator, with which the protocol machines are

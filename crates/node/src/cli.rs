@@ -3,6 +3,7 @@
 //! It ends with 0 when all went well, with 1 after a failure (one sentence on stderr), and with 2
 //! when it was called in a wrong way.
 
+mod bootnode;
 pub(crate) mod ca;
 mod devnet;
 mod doctor;
@@ -61,6 +62,7 @@ enum Command {
     Devnet(devnet::DevnetArgs),
     Run(Box<run::RunArgs>),
     Init(init::InitArgs),
+    Bootnode(bootnode::BootnodeArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
     #[command(subcommand)]
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Devnet(args) => devnet::run(args),
         Command::Run(args) => run::run(*args),
         Command::Init(args) => init::run(&args),
+        Command::Bootnode(args) => bootnode::run(args),
         Command::Import(args) => import::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Key(command) => key::run(&command),

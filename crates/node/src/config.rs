@@ -79,9 +79,13 @@ pub struct ConfigFile {
     /// Nodes to connect to, for ever.
     #[serde(deserialize_with = "enodes")]
     pub bootnode: Vec<Enode>,
-    /// The same, not counted against `max_peers`.
+    /// As `bootnode`, not counted against `max_peers`.
     #[serde(deserialize_with = "enodes")]
     pub trusted_peer: Vec<Enode>,
+    /// Whether no other nodes are looked for.
+    pub no_discovery: bool,
+    /// Address under which others reach the node.
+    pub external_ip: Option<IpAddr>,
     /// Peers at most.
     pub max_peers: Option<usize>,
     /// Network ID of the `eth` handshake.

@@ -16,6 +16,7 @@ use chainmesh_chain::{
     Chain, Consensus, DataDirLock, Mempool, MempoolConfig, Producer, StoreError,
 };
 use chainmesh_identity::{Enode, NodeKey};
+use chainmesh_net::discovery::DiscoveryOptions;
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
 use chainmesh_net::tls::{TlsMaterial, Versions};
 use chainmesh_net::{EthChain, NodeKind, P2pConfig, P2pHandle, SessionKind, StartError, TlsConfig};
@@ -54,7 +55,9 @@ pub struct NodeOptions {
     pub port: u16,
     /// Nodes to connect to, for ever.
     pub boot_nodes: Vec<Enode>,
-    /// The same, beside `max_peers`.
+    /// Discovery over UDP; `None`: only the nodes named here are dialled.
+    pub discovery: Option<DiscoveryOptions>,
+    /// As `boot_nodes`, beside `max_peers`.
     pub trusted_peers: Vec<Enode>,
     /// Peers at most, trusted ones not counted.
     pub max_peers: usize,
@@ -94,6 +97,7 @@ impl NodeOptions {
             listen_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             port: chainmesh_identity::enode::DEFAULT_PORT,
             boot_nodes: Vec::new(),
+            discovery: None,
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
             network_id: None,
@@ -391,6 +395,7 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
     config.listen_port = options.port;
     config.max_peers = options.max_peers;
     config.boot_nodes.clone_from(&options.boot_nodes);
+    config.discovery.clone_from(&options.discovery);
     let trusted = options.trusted_peers.iter().cloned();
     config.configured_nodes = trusted.map(|node| (node, NodeKind::Trusted)).collect();
     config.client_name = client_name();

@@ -7,6 +7,7 @@
 //!
 //! | module | decides |
 //! |---|---|
+//! | [`discovery`] | who else is there, and who of them is believed |
 //! | [`peers`] | whom to dial, whom to let in, which connection to keep |
 //! | [`session`] | who is at the other end, and what the bytes mean |
 //! | [`mesh`] | how a consortium's members find, reach and know each other |
@@ -20,6 +21,7 @@
 )]
 
 pub mod amop;
+pub mod discovery;
 pub mod eth;
 pub mod mesh;
 pub mod module;

@@ -61,10 +61,29 @@
 //! # Ok::<(), chainmesh_sim::invariants::Broken>(())
 //! ```
 
+//! Discovery has a world of its own, [`DiscoveryWorld`]: datagrams, no sessions, thousands of nodes.
+//!
+//! ```
+//! use chainmesh_sim::{Conditions, DiscoveryNode, DiscoveryWorld};
+//! use core::time::Duration;
+//!
+//! let mut world = DiscoveryWorld::new(7, Conditions::default());
+//! let boot = world.add_node(DiscoveryNode::new("20.0.0.1:30303".parse()?, Vec::new()));
+//! let known = vec![world.contact(boot)];
+//! let [a, b] = ["20.0.1.1:30303", "20.0.2.1:30303"].map(|address| {
+//!     let address = address.parse().expect("an address");
+//!     world.add_node(DiscoveryNode::new(address, known.clone()))
+//! });
+//! let met = |world: &DiscoveryWorld| world.found(a).contains(&world.contact(b).id);
+//! assert!(world.run_until(Duration::from_secs(30), met));
+//! # Ok::<(), core::net::AddrParseError>(())
+//! ```
+
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod chain;
 mod decisions;
+mod discovery;
 mod drive;
 mod eth;
 pub mod invariants;
@@ -75,6 +94,7 @@ mod observe;
 mod schedule;
 mod world;
 
+pub use discovery::{DiscoveryNode, DiscoveryWorld, Hostile, LookupResult};
 pub use eth::{Accusation, ChainNode, Conduct};
 pub use mesh::{Application, Delivered, DeliveredCast, MeshNode, MeshRecord};
 pub use network::{Conditions, NodeIndex};

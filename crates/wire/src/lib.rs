@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`amop`] | AMOP, messages on topics: between FISCO BCOS nodes, and between a node and its SDKs |
 //! | [`devp2p`] | Hello, Disconnect, Ping, Pong: what every RLPx session begins with |
+//! | [`discv4`] | Node discovery over UDP |
 //! | [`eth`] | The Ethereum wire protocol, eth/66 to eth/69 |
 //! | [`mesh`] | The consortium mesh: FISCO BCOS packets, 3.x (V0 to V3) and 2.x (RC2) |
 
@@ -15,6 +16,7 @@
 
 pub mod amop;
 pub mod devp2p;
+pub mod discv4;
 mod error;
 pub mod eth;
 pub mod mesh;

@@ -2,6 +2,7 @@
 
 mod chain;
 mod consortium;
+mod discovery;
 mod echo;
 mod eth;
 mod gossip;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use chainmesh_chain::{ChainSpec, clique};
 use chainmesh_identity::{Enode, NodeKey, key_file, keystore};
+use chainmesh_net::discovery::DiscoveryOptions;
 use chainmesh_net::mesh::NodeType;
 use clap::Args;
 
@@ -95,9 +96,15 @@ pub(super) struct RunArgs {
     /// IP address to listen on [default: 0.0.0.0, all of them]
     #[arg(long, value_name = "ADDR")]
     listen: Option<IpAddr>,
-    /// A node to connect to, for ever; may be given several times
-    #[arg(long, value_name = "ENODE")]
+    /// A node to connect to, for ever, and to find others through; may be given several times
+    #[arg(long, value_name = "ENODE", visible_alias = "bootnodes")]
     bootnode: Vec<Enode>,
+    /// Look for no other nodes, and do not let this one be found (a consortium never does)
+    #[arg(long)]
+    no_discovery: bool,
+    /// Address under which others reach this node [default: what other nodes see]
+    #[arg(long, value_name = "ADDR")]
+    external_ip: Option<IpAddr>,
     /// As --bootnode, and not counted against --max-peers; may be given several times
     #[arg(long, value_name = "ENODE")]
     trusted_peer: Vec<Enode>,
@@ -179,6 +186,8 @@ impl RunArgs {
             max_peers: self.max_peers.or(file.max_peers),
             network_id: self.network_id.or(file.network_id),
             node_key: self.node_key.or_else(|| file.node_key.clone()),
+            no_discovery: self.no_discovery || file.no_discovery,
+            external_ip: self.external_ip.or(file.external_ip),
             consortium: self.consortium || file.p2p.session == Some(SessionChoice::Tls),
             log: self.log.or_else(|| file.log.clone()),
             ..self
@@ -371,6 +380,8 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
             NodeAddress::Address(..) => None,
         }));
     }
+    options.discovery = (!args.consortium && !args.no_discovery)
+        .then(|| DiscoveryOptions { external_ip: args.external_ip, ..DiscoveryOptions::default() });
     options.trusted_peers.clone_from(&args.trusted_peer);
     options.network_id = args.network_id;
     options.validator = validator;

@@ -1,6 +1,7 @@
 //! Scenarios in virtual time.
 
 mod crowd;
+mod discovery;
 mod faults;
 mod mesh;
 mod mesh_bounds;

@@ -1,0 +1,80 @@
+//! `chainmesh bootnode`.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use chainmesh_identity::{Enode, key_file};
+use chainmesh_net::discovery::{self, DiscoveryOptions};
+use chainmesh_proto::discovery::BUCKET_SIZE;
+use clap::Args;
+
+use super::signals::StopSignals;
+use super::{logging, output};
+
+/// Run a boot node: other nodes find each other through it
+///
+/// It speaks discovery (discv4 over UDP) and nothing else: no chain, no sessions. Its key is kept in the
+/// data directory; it prints the enode URL that other nodes are started with.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  chainmesh bootnode --data-dir ./boot
+  chainmesh bootnode --data-dir ./boot --port 30301 --external-ip 203.0.113.7
+  chainmesh run --data-dir ./node --genesis genesis.json \\
+      --bootnode 'enode://…@203.0.113.7:0?discport=30301'")]
+pub(super) struct BootnodeArgs {
+    /// Directory for the key; it is made if it does not exist
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// UDP port to listen on; 0 lets the system choose one
+    #[arg(long, default_value_t = chainmesh_identity::enode::DEFAULT_PORT)]
+    port: u16,
+    /// IP address to listen on
+    #[arg(long, value_name = "ADDR", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    listen: IpAddr,
+    /// Address under which others reach it [default: what other nodes see]
+    #[arg(long, value_name = "ADDR")]
+    external_ip: Option<IpAddr>,
+    /// Another boot node to begin at; may be given several times
+    #[arg(long, value_name = "ENODE")]
+    bootnode: Vec<Enode>,
+    /// What is logged: a level, or target=level pairs [default: info]
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+pub(super) fn run(args: BootnodeArgs) -> anyhow::Result<()> {
+    logging::to_stderr(args.log.as_deref().unwrap_or(logging::DEFAULT_FILTER))?;
+    if args.external_ip.is_some_and(|ip| ip.is_unspecified()) {
+        bail!("--external-ip must be an address that others can reach");
+    }
+    std::fs::create_dir_all(&args.data_dir)
+        .with_context(|| format!("cannot make the directory {}", args.data_dir.display()))?;
+    let path = args.data_dir.join(key_file::KEY_FILE_NAME);
+    let key = key_file::load_or_create(&path, chainmesh_net::entropy())?;
+    let id = key.peer_id();
+    let options = DiscoveryOptions {
+        boot_nodes: args.bootnode,
+        external_ip: args.external_ip,
+        max_inbound_per_bucket: BUCKET_SIZE,
+        ..DiscoveryOptions::default()
+    };
+    super::runtime()?.block_on(async {
+        let mut signals = StopSignals::listen()?;
+        let address = SocketAddr::new(args.listen, args.port);
+        let started = discovery::start(key, address, 0, options, |_| {}).await;
+        let handle = started.with_context(|| format!("cannot listen on UDP {address}"))?;
+        let listening = handle.listening();
+        let ip = match args.external_ip.unwrap_or(listening.ip()) {
+            ip if ip.is_unspecified() && ip.is_ipv6() => std::net::Ipv6Addr::LOCALHOST.into(),
+            ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        let enode = Enode { udp_port: listening.port(), ..Enode::new(id, ip, 0) };
+        output::line(&enode.to_string())?;
+        signals.next().await;
+        signals.end_on_next();
+        Ok(())
+    })
+}

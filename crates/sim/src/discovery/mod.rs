@@ -1,0 +1,7 @@
+//! Discovery in virtual time: many machines, and the datagrams between them.
+
+mod hostile;
+mod world;
+
+pub use hostile::Hostile;
+pub use world::{DiscoveryNode, DiscoveryWorld, LookupResult};

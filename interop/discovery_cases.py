@@ -1,0 +1,94 @@
+"""Discovery: go-ethereum's conformance suite against our boot node, and geth among our nodes."""
+
+import json
+import re
+import signal
+import subprocess
+
+from cases import clique_genesis
+from harness import CACHE, ChainmeshNode, Failure, GethNode, Workplace, run_tool, wait_until
+
+DEVP2P = CACHE / "devp2p-1.17"
+
+# The cases of `devp2p discv4 test` v1.17.5.
+DISCV4_TESTS = [
+    "Ping/Basic", "Ping/WrongTo", "Ping/WrongFrom", "Ping/ExtraData", "Ping/ExtraDataWrongFrom",
+    "Ping/PastExpiration", "Ping/WrongPacketType", "Ping/BondThenPingWithWrongFrom", "ENRRequest",
+    "Findnode/WithoutEndpointProof", "Findnode/BasicFindnode", "Findnode/UnsolicitedNeighbors",
+    "Findnode/PastExpiration", "Amplification/InvalidPongHash", "Amplification/WrongIP",
+]
+
+
+class BootNode:
+    """`chainmesh bootnode` on loopback, at a port that the system chose."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self):
+        self.log = self.directory / "bootnode.log"
+        with open(self.log, "wb") as log:
+            # On all addresses: the suite comes from 127.0.0.1 and 127.0.0.2.
+            self.process = subprocess.Popen(
+                [ChainmeshNode.program, "bootnode", "--data-dir", self.directory / "bootnode",
+                 "--port", "0"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
+        self.enode = self.process.stdout.readline().strip()
+        if not self.enode.startswith("enode://"):
+            self.__exit__()
+            raise Failure(f"no enode URL: {self.log.read_text(errors='replace')[-300:]}")
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def discv4_cases(directory, report):
+    """Each case of the suite against one boot node, which goes on from case to case."""
+    with BootNode(directory) as boot:
+        for name in DISCV4_TESTS:
+            report.case(f"discv4 {name}", lambda n=name: discv4_test(boot, n))
+        report.case("discv4 the whole suite at once", lambda: whole_suite(boot))
+
+
+def discv4_command(boot, *more):
+    return [DEVP2P, "discv4", "test", "--tap", "--remote", boot.enode, "--listen1", "127.0.0.1",
+            "--listen2", "127.0.0.2", *more]
+
+
+def discv4_test(boot, name):
+    status, output = run_tool(discv4_command(boot, "--run", f"^{name}$"), 20)
+    if status != 0 or not re.search(rf"^ok 1 {name}$", output, re.MULTILINE):
+        raise Failure(f"exit {status}: {output.strip()[-600:]}")
+
+
+def whole_suite(boot):
+    status, output = run_tool(discv4_command(boot), 60)
+    passed = len(re.findall(r"^ok \d+ ", output, re.MULTILINE))
+    if status != 0 or passed != len(DISCV4_TESTS):
+        raise Failure(f"exit {status}, {passed} of {len(DISCV4_TESTS)}: {output.strip()[-600:]}")
+    return f"{passed}/{len(DISCV4_TESTS)}"
+
+
+def geth_case(directory):
+    """Our node and geth know nothing but our boot node, and become peers."""
+    genesis = directory / "genesis.json"
+    with Workplace(directory, ChainmeshNode, genesis) as place, BootNode(directory) as boot:
+        genesis.write_text(json.dumps(clique_genesis("00" * 19 + "01")))
+        ours, geth = place.node("ours"), GethNode("geth", directory, genesis)
+        place.nodes.append(geth)
+        status, output = run_tool([GethNode.program, "init", "--datadir", geth.data, genesis], 60)
+        if status != 0:
+            raise Failure(f"geth init: exit {status}: {output.strip()[-300:]}")
+        ours.discovery, geth.bootnodes = True, boot.enode
+        ours.start(bootnode=boot.enode)
+        geth.start()
+        wait_until("our node and geth are peers", 90,
+                   lambda: ours.peer_count() == 1 and geth.peer_count() == 1)
