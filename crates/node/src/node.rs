@@ -63,6 +63,9 @@ pub struct NodeOptions {
     pub max_peers: usize,
     /// Network ID of the `eth` Status; the chain ID if `None`.
     pub network_id: Option<u64>,
+    /// Whether eth/69 is offered where it is not by default: on a chain that is not of proof of
+    /// stake, to nodes that speak nothing older.
+    pub eth69: bool,
     /// Seals blocks.
     pub validator: Option<ValidatorOptions>,
     /// Certificates and nodes of a consortium: sessions are TLS then.
@@ -101,6 +104,7 @@ impl NodeOptions {
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
             network_id: None,
+            eth69: false,
             validator: None,
             consortium: None,
             mesh: None,
@@ -400,7 +404,7 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
     config.configured_nodes = trusted.map(|node| (node, NodeKind::Trusted)).collect();
     config.client_name = client_name();
     config.chain = chain.map(|chain| {
-        let mut eth = eth(chain, options.network_id);
+        let mut eth = eth(chain, options.network_id, options.eth69);
         // A member of a consortium need not have the chain.
         eth.required = consortium.is_none();
         eth
@@ -426,15 +430,15 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
     config
 }
 
-fn eth(chain: &Arc<Chain>, network_id: Option<u64>) -> EthChain {
+fn eth(chain: &Arc<Chain>, network_id: Option<u64>, eth69: bool) -> EthChain {
     let reader: Arc<dyn ChainReader> = Arc::<Chain>::clone(chain);
     let mut eth = EthChain::new(reader, chain.fork_filter());
-    if !matches!(chain.spec().consensus(), Consensus::ProofOfStake) {
-        // The Status of eth/69 has no total difficulty, by which the branches of other chains
-        // are compared: after a partition a shorter, heavier branch would never be asked for.
-        eth.versions.retain(|version| *version < EthVersion::Eth69);
-    } else {
-        eth.block_gossip = false;
+    let staked = matches!(chain.spec().consensus(), Consensus::ProofOfStake);
+    eth.block_gossip = !staked;
+    // The Status of eth/69 has no total difficulty, by which the branches of other chains are
+    // compared: after a partition a shorter, heavier branch would never be asked for.
+    if staked || eth69 {
+        eth.versions = EthVersion::ALL.to_vec();
     }
     eth.network_id = network_id;
     eth.sync = Some(Arc::<Chain>::clone(chain));

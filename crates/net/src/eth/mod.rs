@@ -43,7 +43,9 @@ pub struct EthChain {
     pub forks: ForkFilter,
     /// Network ID of the Status; the chain ID if `None`.
     pub network_id: Option<u64>,
-    /// Versions that are offered.
+    /// Versions that are offered. Peers that speak eth/69 are told of no blocks but by the number of
+    /// the last one, and do not say how heavy their chain is, so it is for chains without
+    /// `block_gossip`, and for nodes from which others fetch the chain.
     pub versions: Vec<EthVersion>,
     /// Whether a peer that does not speak `eth` is of no use.
     pub required: bool,
@@ -54,21 +56,21 @@ pub struct EthChain {
     pub sync: Option<Arc<dyn ChainWriter>>,
     /// Where transactions go and come from; without it what peers send is only shown to observers.
     pub pool: Option<Arc<dyn TransactionPool>>,
-    /// Whether new blocks are passed on (NewBlock, NewBlockHashes). Not on a chain of proof of
-    /// stake, whose nodes end the session of a peer that does so.
+    /// Whether new blocks are passed on (NewBlock, NewBlockHashes) to peers that speak a version
+    /// below eth/69. Not on a chain of proof of stake, whose nodes end the session of a peer that
+    /// does so.
     pub block_gossip: bool,
 }
 
 impl EthChain {
-    /// A chain that is served, in every version of `eth` that this crate speaks, and not
-    /// synchronised.
+    /// A chain that is served, in the versions of `eth` that have block gossip, and not synchronised.
     #[must_use]
     pub fn new(chain: Arc<dyn ChainReader>, forks: ForkFilter) -> Self {
         Self {
             chain,
             forks,
             network_id: None,
-            versions: EthVersion::ALL.to_vec(),
+            versions: vec![EthVersion::Eth66, EthVersion::Eth67, EthVersion::Eth68],
             required: true,
             serve: true,
             sync: None,

@@ -92,7 +92,9 @@ impl EthService {
     fn send_whole(&self, hash: B256, header: &Bytes, body: &Bytes, total_difficulty: U256) {
         let Ok(payload) = NewBlock::encode(header, body, total_difficulty) else { return };
         let mut peers = self.peers();
-        let without = peers.iter().filter(|(_, peer)| !peer.known.contains(&hash));
+        let without = peers.iter().filter(|(_, peer)| {
+            is_sent_blocks(peer.connection.version()) && !peer.known.contains(&hash)
+        });
         // In a fixed order: who is chosen depends on the draw alone.
         let mut without: Vec<PeerId> = without.map(|(id, _)| *id).collect();
         without.sort_unstable();
@@ -112,13 +114,18 @@ impl EthService {
     pub(crate) fn broadcast_block(&self, block: BlockId) {
         if self.propagation.on {
             self.broadcast(&Message::NewBlockHashes(vec![block]), |peer| {
-                peer.known.insert(&block.hash)
+                is_sent_blocks(peer.connection.version()) && peer.known.insert(&block.hash)
             });
-            return;
         }
         let range = BlockRange { earliest: 0, latest: block.number, latest_hash: block.hash };
         self.broadcast(&Message::BlockRangeUpdate(range), |peer| {
-            peer.connection.version() >= EthVersion::Eth69 && peer.known.insert(&block.hash)
+            !is_sent_blocks(peer.connection.version()) && peer.known.insert(&block.hash)
         });
     }
+}
+
+/// Whether blocks, and the hashes of new ones, are passed on to a peer. Nodes that speak eth/69 end
+/// the session of one who does (go-ethereum since v1.14), also on chains of proof of authority.
+fn is_sent_blocks(version: EthVersion) -> bool {
+    version < EthVersion::Eth69
 }

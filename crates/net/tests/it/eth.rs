@@ -5,6 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use chainmesh_net::{P2pConfig, P2pEvent, P2pHandle, SessionCommand};
 use chainmesh_proto::eth::chain::{ChainReader, ChainWriter};
+use chainmesh_wire::eth::EthVersion;
 use tokio::sync::broadcast;
 
 use crate::chain::{TestChain, block, forks, on_chain};
@@ -235,4 +236,46 @@ async fn a_new_block_goes_whole_to_few_and_as_a_hash_to_the_rest() {
         has_head(chain, hash).await;
     }
     assert_eq!(whole, 2, "the square root of five, rounded down");
+}
+
+/// go-ethereum ends the session of who sends it a block over eth/69, whatever the chain.
+#[tokio::test]
+async fn a_peer_that_speaks_eth_69_is_told_of_a_range_and_sent_no_block() {
+    let full = TestChain::new(100, 3);
+    let mut config = on_chain(1, &full);
+    config.chain.as_mut().unwrap().versions = EthVersion::ALL.to_vec();
+    let first = chainmesh_net::start(config).await.unwrap();
+    let mut others = Vec::new();
+    for (number, versions) in [(2, EthVersion::Eth69), (3, EthVersion::Eth68)] {
+        let chain = TestChain::new(100, 3);
+        let mut config = on_chain(number, &chain);
+        config.chain.as_mut().unwrap().versions = vec![versions];
+        config.boot_nodes.push(first.enode().unwrap());
+        let node = chainmesh_net::start(config).await.unwrap();
+        let mut events = node.subscribe();
+        connected(&mut events).await;
+        others.push((chain, node, events));
+    }
+    within("both peers", async {
+        while first.peer_count() < 2 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let new = full.next();
+    full.import(std::slice::from_ref(&new)).unwrap();
+    let (hash, number) = (new.hash, new.header.number);
+    first.cmd_tx.send(SessionCommand::BroadcastBlock { hash, number }).await.unwrap();
+    let mut sent = Vec::new();
+    for (chain, node, mut events) in others {
+        has_head(&chain, hash).await;
+        node.shutdown().await;
+        let mut blocks = 0;
+        while let Ok(event) = events.try_recv() {
+            let block = matches!(event, P2pEvent::NewBlock { .. } | P2pEvent::NewBlockHash { .. });
+            blocks += u32::from(block);
+        }
+        sent.push(blocks > 0);
+    }
+    assert_eq!(sent, [false, true]);
 }

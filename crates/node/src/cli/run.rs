@@ -114,6 +114,11 @@ pub(super) struct RunArgs {
     /// Network ID of the eth handshake [default: the chain ID]
     #[arg(long, value_name = "NUMBER")]
     network_id: Option<u64>,
+    /// Offer eth/69 on a chain of proof of authority, too: go-ethereum speaks nothing older since
+    /// v1.17.1, and can fetch the chain from this node (--synctarget). Not for validators: two nodes
+    /// with this flag do not tell each other how heavy their chains are
+    #[arg(long)]
+    eth69: bool,
     /// Seal clique blocks with the key in this file (64 hex digits)
     #[arg(long, value_name = "FILE")]
     validator_key: Option<PathBuf>,
@@ -185,6 +190,7 @@ impl RunArgs {
             trusted_peer: list(self.trusted_peer, &file.trusted_peer),
             max_peers: self.max_peers.or(file.max_peers),
             network_id: self.network_id.or(file.network_id),
+            eth69: self.eth69 || file.eth69,
             node_key: self.node_key.or_else(|| file.node_key.clone()),
             no_discovery: self.no_discovery || file.no_discovery,
             external_ip: self.external_ip.or(file.external_ip),
@@ -384,6 +390,7 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
         .then(|| DiscoveryOptions { external_ip: args.external_ip, ..DiscoveryOptions::default() });
     options.trusted_peers.clone_from(&args.trusted_peer);
     options.network_id = args.network_id;
+    options.eth69 = args.eth69;
     options.validator = validator;
     options.sdk = args.sdk(file)?;
     let rpc = args.rpc.section(file)?;

@@ -11,8 +11,8 @@ use chainmesh_identity::PeerId;
 use chainmesh_wire::eth::TransactionAnnouncements;
 
 use super::limits::{
-    ARRIVE_WAIT, ASSUMED_SIZE, FETCH_TIMEOUT, MAX_FETCHED, MAX_FETCHED_BYTES, MAX_SILENT,
-    MAX_WANTED_PER_PEER, SILENCE, SIZE_TOLERANCE,
+    ARRIVE_WAIT, ASSUMED_SIZE, BLOB_KIND, FETCH_TIMEOUT, MAX_FETCHED, MAX_FETCHED_BYTES,
+    MAX_SILENT, MAX_WANTED_PER_PEER, SILENCE, SIZE_TOLERANCE,
 };
 use super::types::{BatchId, FetchToken, GossipFault, GossipOutput, ReceivedTransaction};
 use super::{TransactionGossip, Wait};
@@ -100,6 +100,10 @@ impl TransactionGossip {
         }
         for ((hash, claim), wanted) in claims.into_iter().zip(wanted) {
             peer.known.insert(&hash);
+            // They come with their blobs, 128 KiB each, which no pool of ours takes.
+            if claim.is_some_and(|(kind, _)| kind == BLOB_KIND) {
+                continue;
+            }
             let fetcher = &mut peer.fetcher;
             let is_new = *wanted && !self.checking.contains(&hash) && !self.refused.contains(&hash);
             if !is_new || fetcher.source_of.len() >= MAX_WANTED_PER_PEER {

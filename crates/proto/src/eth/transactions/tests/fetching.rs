@@ -3,7 +3,8 @@
 use core::time::Duration;
 
 use super::super::limits::{
-    ARRIVE_WAIT, FETCH_TIMEOUT, MAX_FETCHED, MAX_SILENT, MAX_WANTED_PER_PEER, REFUSED_FOR, SILENCE,
+    ARRIVE_WAIT, BLOB_KIND, FETCH_TIMEOUT, MAX_FETCHED, MAX_SILENT, MAX_WANTED_PER_PEER,
+    REFUSED_FOR, SILENCE,
 };
 use super::*;
 
@@ -22,6 +23,24 @@ fn announced_transactions_are_asked_for_at_once_together_after_a_moment() {
         test.gossip.snapshot(),
         GossipReport { peers: 1, fetched: 50, ..Default::default() }
     );
+}
+
+/// The hash of one is that of its inner part, so the answer of an honest peer would look like something
+/// that was not asked for.
+#[test]
+fn transactions_with_blobs_are_not_asked_for() {
+    let mut test = Test::with_peers(1);
+    let (blob, other) = (transaction(1), transaction(2));
+    let announced = [TransactionAnnouncement { kind: BLOB_KIND, ..claim(&blob) }, claim(&other)];
+    let input = GossipInput::Announced {
+        peer: peer(0),
+        transactions: TransactionAnnouncements::Described(announced.to_vec()),
+        wanted: vec![true; 2],
+    };
+    assert_eq!(test.handle(input), []);
+    let (_, _, wanted) = request(&test.pass(ARRIVE_WAIT));
+    assert_eq!(wanted, [other.hash]);
+    assert_eq!(test.gossip.snapshot().wanted, 1);
 }
 
 #[test]
@@ -143,9 +162,9 @@ fn transactions_that_are_not_what_was_announced_end_the_session() {
     let other = transaction(2);
     for (announced, sent, expected) in [
         (
-            TransactionAnnouncement { kind: 3, ..honest },
+            TransactionAnnouncement { kind: 1, ..honest },
             &one,
-            GossipFault::WrongKind { hash: one.hash, announced: 3, found: 2 },
+            GossipFault::WrongKind { hash: one.hash, announced: 1, found: 2 },
         ),
         (
             TransactionAnnouncement { size: 109, ..honest },
