@@ -302,14 +302,16 @@ fn summary(shared: &Shared<'_>, blocks: &[Block], cpu: [f64; 2]) -> Result<Seen,
     // From block to block, while there was something to send.
     let end = shared.end.as_micros() as u64;
     let busy: Vec<&Block> = blocks.iter().filter(|block| block.at <= end).collect();
+    let whole = blocks.last().map_or(f64::NAN, |last| times.len() as f64 * 1e6 / last.at as f64);
     let (per_second, blocks) = match busy.as_slice() {
-        [first, later @ .., last] => {
-            let between: usize =
-                later.iter().map(|block| block.hashes.len()).sum::<usize>() + last.hashes.len();
+        [first, later @ .., last] if later.len() > 1 => {
+            let after_first = later.iter().chain([last]);
+            let between: usize = after_first.map(|block| block.hashes.len()).sum();
             let seconds = (last.at - first.at) as f64 / 1e6;
             (between as f64 / seconds, (later.len() + 1) as f64 / seconds)
         }
-        _ => (f64::NAN, f64::NAN),
+        // Too few blocks to count from one to the other.
+        _ => (whole, f64::NAN),
     };
     let sent = shared.sent.load(Relaxed) as usize;
     let refused = shared.refused.load(Relaxed);
