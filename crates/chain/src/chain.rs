@@ -5,11 +5,12 @@ mod announced;
 mod content;
 mod future;
 mod import;
+mod made;
 mod run;
 mod snapshots;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::SystemTime;
 
 use alloy_consensus::Header;
@@ -23,12 +24,14 @@ use chainmesh_proto::eth::chain::{
 };
 
 use crate::clique::Snapshot;
+use crate::execute::KnownSenders;
 use crate::genesis::SpecError;
 use crate::heads::{Heads, NewHead, Subscription};
 use crate::state::cache::Shared;
 use crate::store::{Damage, Reader, SCHEMA_VERSION, Store, StoreError, Tables};
 use crate::{ChainSpec, block, forks, state};
 use future::FutureBlocks;
+use made::MadeBlock;
 use snapshots::SnapshotCache;
 
 pub use content::TransactionPlace;
@@ -126,6 +129,10 @@ pub struct Chain {
     writer: Mutex<SnapshotCache>,
     /// Blocks whose time has not come. Locked behind `writer`.
     future: Mutex<FutureBlocks>,
+    /// The block that was made here last.
+    made: Mutex<Option<MadeBlock>>,
+    /// Who may know the senders of transactions.
+    known: RwLock<Option<Weak<dyn KnownSenders>>>,
     heads: Heads,
     options: ChainOptions,
 }
@@ -217,6 +224,8 @@ impl Chain {
             states: Arc::new(Shared::new(last_chunk)),
             writer: Mutex::default(),
             future: Mutex::default(),
+            made: Mutex::default(),
+            known: RwLock::default(),
             heads: Heads::default(),
             options,
         })

@@ -34,7 +34,9 @@ mod system;
 mod verify;
 mod watch;
 
-pub use body::{Body, RecoveredBody, Transaction, recover_senders, recover_senders_with};
+pub use body::{
+    Body, KnownSenders, RecoveredBody, Transaction, recover_senders, recover_senders_with,
+};
 pub use build::{
     BlockAttributes, BlockTemplate, Built, InOrder, MAX_BUILT_BODY, SkipReason, Skipped,
     TransactionSource, build_block,

@@ -7,23 +7,29 @@ use std::thread;
 use chainmesh_proto::eth::chain::SyncBlock;
 
 use crate::ChainSpec;
-use crate::execute::{ExecutionError, RecoveredBody};
+use crate::execute::{ExecutionError, KnownSenders, RecoveredBody};
 
 /// How many decoded bodies may wait. A body has a few MiB at most, mostly far less.
 const AHEAD: usize = 8;
 
+/// A body when it is wanted: decoded there and then, or ahead.
+pub(super) type LazyBody<'a> = Box<dyn FnOnce() -> Result<RecoveredBody, ExecutionError> + 'a>;
+
 /// Calls `take` with each block and its body, in their order, up to the first one that is
-/// refused; returns that one, and why.
+/// refused; returns that one, and why. The body of a single block is decoded when `take` asks for
+/// it: there is nothing to do meanwhile, and a block with a bad header costs no signatures.
 pub(super) fn decode<'b, R>(
     spec: &ChainSpec,
     blocks: &[&'b SyncBlock],
-    mut take: impl FnMut(&'b SyncBlock, Result<RecoveredBody, ExecutionError>) -> Result<(), R>,
+    known: Option<&dyn KnownSenders>,
+    mut take: impl FnMut(&'b SyncBlock, LazyBody<'_>) -> Result<(), R>,
 ) -> Option<(&'b SyncBlock, R)> {
-    let body =
-        |block: &SyncBlock| RecoveredBody::decode(spec, block.header.number, &block.body_rlp);
+    let body = |block: &SyncBlock| {
+        RecoveredBody::decode_knowing(spec, block.header.number, &block.body_rlp, known)
+    };
     match *blocks {
         [] => return None,
-        [block] => return take(block, body(block)).err().map(|why| (block, why)),
+        [block] => return take(block, Box::new(|| body(block))).err().map(|why| (block, why)),
         _ => {}
     }
     thread::scope(|scope| {
@@ -36,6 +42,7 @@ pub(super) fn decode<'b, R>(
                 }
             }
         });
-        out.into_iter().find_map(|(block, body)| take(block, body).err().map(|why| (block, why)))
+        out.into_iter()
+            .find_map(|(block, body)| take(block, Box::new(|| body)).err().map(|why| (block, why)))
     })
 }

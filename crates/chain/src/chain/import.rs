@@ -7,12 +7,13 @@ use alloy_consensus::Header;
 use alloy_primitives::{B256, U256};
 use chainmesh_proto::eth::chain::{ChainHead, ChainReader, ImportError, StorageError, SyncBlock};
 
-use super::ahead;
+use super::ahead::{self, LazyBody};
 use super::future::FutureBlocks;
+use super::made::MadeBlock;
 use super::snapshots::{STORED_EVERY, SnapshotCache};
 use super::{Chain, decode_header};
 use crate::clique::Snapshot;
-use crate::execute::{ExecutionError, RecoveredBody};
+use crate::execute::{ExecutionError, KnownSenders};
 use crate::heads::NewHead;
 use crate::rules::{self, RuleError};
 use crate::state::cache::Shared;
@@ -69,6 +70,10 @@ pub(super) struct Batch<'a, 't> {
     pub(super) states: &'a Arc<Shared>,
     snapshots: &'a mut SnapshotCache,
     pub(super) future: &'a mut FutureBlocks,
+    /// Who may know the senders of transactions.
+    known: Option<Arc<dyn KnownSenders>>,
+    /// The block that was made here last.
+    pub(super) made: Option<MadeBlock>,
     /// The block taken last, most likely the parent of the next.
     last: Option<Parent>,
     head: ChainHead,
@@ -101,6 +106,8 @@ impl Chain {
             states: &self.states,
             snapshots: &mut snapshots,
             future: &mut future,
+            known: self.known_senders(),
+            made: self.take_made(),
             last: None,
             head: previous,
             common_ancestor: previous.number,
@@ -147,14 +154,11 @@ impl Batch<'_, '_> {
                 Err(error) => return Some((block, error.into())),
             }
         }
-        ahead::decode(spec, &fresh, |block, body| self.take(block, body))
+        let known = self.known.clone();
+        ahead::decode(spec, &fresh, known.as_deref(), |block, body| self.take(block, body))
     }
 
-    fn take(
-        &mut self,
-        block: &SyncBlock,
-        body: Result<RecoveredBody, ExecutionError>,
-    ) -> Result<(), Refusal> {
+    fn take(&mut self, block: &SyncBlock, body: LazyBody<'_>) -> Result<(), Refusal> {
         if self.tables.index(&block.hash)?.is_some() {
             return Ok(());
         }
@@ -183,7 +187,10 @@ impl Batch<'_, '_> {
             .total_difficulty
             .checked_add(header.difficulty)
             .ok_or(RuleError::TotalDifficulty)?;
-        let done = self.execute(consensus, &parent, block, &body?)?;
+        let done = match self.made_here(consensus, block) {
+            Some(executed) => self.state_after(&parent, block, executed)?,
+            None => self.execute(consensus, &parent, block, &body()?)?,
+        };
         let key = (header.number, block.hash);
         self.tables.put_block(key, &block.header_rlp, &block.body_rlp, total_difficulty)?;
         self.put_done(key, &done)?;

@@ -36,11 +36,7 @@ impl Batch<'_, '_> {
         execute::verify_ommers(self.spec, consensus, header, &body.ommers, self.now, ancestor)?
             .map_err(ExecutionError::from)?;
         let beneficiary = execute::beneficiary_of(consensus, header).map_err(RuleError::from)?;
-        let behind = (parent.header.number, parent.hash);
-        let missing = StoreError::Inconsistent(Damage::State(parent.hash));
-        let place = self.tables.state(behind.0, &behind.1)?.ok_or(missing)?;
-        let root = reader::root_at(parent.header.state_root, place);
-        let state = BlockState::new(&self.tables, Arc::clone(self.states), root, behind);
+        let state = self.state_behind(parent)?;
         let root_after =
             |changes: &BundleState| state.root_after(changes).map_err(|error| error.into());
         let executed = execute::execute_block_with_roots(
@@ -52,12 +48,32 @@ impl Batch<'_, '_> {
             body,
             &root_after,
         )?;
+        self.state_after(parent, block, executed)
+    }
+
+    /// The state behind a block, which must have the root that the header says. Nothing is
+    /// written.
+    pub(super) fn state_after(
+        &self,
+        parent: &Parent,
+        block: &SyncBlock,
+        executed: Executed,
+    ) -> Result<Done, Refusal> {
+        let state = self.state_behind(parent)?;
         let state = state.apply(apply::of_bundle(&executed.changes))?;
-        let (found, expected) = (state.root.hash, header.state_root);
+        let (found, expected) = (state.root.hash, block.header.state_root);
         if found != expected {
             return Err(RuleError::StateRoot { found, expected }.into());
         }
         Ok(Done { executed, state })
+    }
+
+    fn state_behind(&self, parent: &Parent) -> Result<BlockState<&Tables<'_>>, StoreError> {
+        let behind = (parent.header.number, parent.hash);
+        let missing = StoreError::Inconsistent(Damage::State(parent.hash));
+        let place = self.tables.state(behind.0, &behind.1)?.ok_or(missing)?;
+        let root = reader::root_at(parent.header.state_root, place);
+        Ok(BlockState::new(&self.tables, Arc::clone(self.states), root, behind))
     }
 
     /// Writes down what came out of a block.

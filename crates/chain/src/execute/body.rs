@@ -89,6 +89,14 @@ pub struct RecoveredBody {
     pub payload_length: usize,
 }
 
+/// Whoever may know who signed a transaction, so that it need not be found out again.
+pub trait KnownSenders: Send + Sync {
+    /// Who signed each of these, in their order, as far as it is known; the answer may be shorter
+    /// than the question. What it says was recovered from a transaction with the same hash, whose
+    /// signature has an `s` in the lower half (EIP-2).
+    fn senders_of(&self, transactions: &[Transaction]) -> Vec<Option<Address>>;
+}
+
 impl RecoveredBody {
     /// Decodes the body of the block with this number, and finds out who signed its transactions.
     /// This needs no state: it can be done ahead of the execution.
@@ -96,8 +104,23 @@ impl RecoveredBody {
     /// # Errors
     /// [`ExecutionError::Body`], or as [`recover_senders`].
     pub fn decode(spec: &ChainSpec, number: u64, body_rlp: &[u8]) -> Result<Self, ExecutionError> {
+        Self::decode_knowing(spec, number, body_rlp, None)
+    }
+
+    /// The same, without recovering what somebody knows already.
+    ///
+    /// # Errors
+    /// As [`RecoveredBody::decode`].
+    pub fn decode_knowing(
+        spec: &ChainSpec,
+        number: u64,
+        body_rlp: &[u8],
+        known: Option<&dyn KnownSenders>,
+    ) -> Result<Self, ExecutionError> {
         let Body { transactions, ommers, withdrawals, payload_length } = Body::decode(body_rlp)?;
-        let transactions = recover_senders(spec, number, transactions)?;
+        let known = known.map(|known| known.senders_of(&transactions)).unwrap_or_default();
+        let missing = transactions.len() - known.iter().take(transactions.len()).flatten().count();
+        let transactions = recover(spec, number, transactions, &known, threads_for(missing))?;
         Ok(Self { transactions, ommers, withdrawals, payload_length })
     }
 }
@@ -113,13 +136,18 @@ pub fn recover_senders(
     number: u64,
     transactions: Vec<Transaction>,
 ) -> Result<Vec<Recovered<Transaction>>, ExecutionError> {
-    let threads = match transactions.len() / SIGNATURES_PER_THREAD {
+    let threads = threads_for(transactions.len());
+    recover_senders_with(spec, number, transactions, threads)
+}
+
+/// How many threads are worth it for so many signatures.
+fn threads_for(signatures: usize) -> NonZeroUsize {
+    match signatures / SIGNATURES_PER_THREAD {
         0 | 1 => NonZeroUsize::MIN,
         worth => thread::available_parallelism()
             .unwrap_or(NonZeroUsize::MIN)
             .min(NonZeroUsize::new(worth).unwrap_or(NonZeroUsize::MIN)),
-    };
-    recover_senders_with(spec, number, transactions, threads)
+    }
 }
 
 /// The same with so many threads; one means this one.
@@ -132,19 +160,32 @@ pub fn recover_senders_with(
     transactions: Vec<Transaction>,
     threads: NonZeroUsize,
 ) -> Result<Vec<Recovered<Transaction>>, ExecutionError> {
+    recover(spec, number, transactions, &[], threads)
+}
+
+/// Finds out who signed what is not known.
+fn recover(
+    spec: &ChainSpec,
+    number: u64,
+    transactions: Vec<Transaction>,
+    known: &[Option<Address>],
+    threads: NonZeroUsize,
+) -> Result<Vec<Recovered<Transaction>>, ExecutionError> {
     let rules = SignatureRules::at(spec, number);
+    let known = known.iter().copied().chain(core::iter::repeat(None));
+    let work: Vec<(&Transaction, Option<Address>)> = transactions.iter().zip(known).collect();
+    let one = |(transaction, known): &(&Transaction, Option<Address>)| match known {
+        Some(sender) => rules.check_protection(transaction).map(|()| *sender),
+        None => rules.sender(transaction),
+    };
     let senders: Vec<Result<Address, TransactionError>> = if threads.get() == 1 {
-        transactions.iter().map(|transaction| rules.sender(transaction)).collect()
+        work.iter().map(one).collect()
     } else {
-        let share = transactions.len().div_ceil(threads.get()).max(1);
+        let share = work.len().div_ceil(threads.get()).max(1);
         thread::scope(|scope| {
-            let workers: Vec<_> = transactions
+            let workers: Vec<_> = work
                 .chunks(share)
-                .map(|chunk| {
-                    scope.spawn(move || {
-                        chunk.iter().map(|one| rules.sender(one)).collect::<Vec<_>>()
-                    })
-                })
+                .map(|chunk| scope.spawn(move || chunk.iter().map(one).collect::<Vec<_>>()))
                 .collect();
             // A worker that panicked has no senders: its transactions are then not signed.
             workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()

@@ -1,7 +1,7 @@
 //! A pool behind the head of a [`Chain`]: it reads the chain's states, and follows its heads.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use alloy_consensus::{Header, Transaction as _};
 use alloy_eips::eip2718::Encodable2718;
@@ -14,7 +14,7 @@ use super::{
     AccountCode, AccountState, HeadUpdate, IncludedTransaction, Mempool, MempoolConfig, PoolHead,
     PoolState, StateUnavailable, Transaction,
 };
-use crate::execute::recover_senders;
+use crate::execute::{KnownSenders, recover_senders};
 use crate::heads::{NewHead, Subscription};
 use crate::store::{Damage, StoreError};
 use crate::{Chain, StateView, rules};
@@ -54,6 +54,20 @@ impl PoolState for StateView {
     }
 }
 
+impl KnownSenders for Mempool {
+    fn senders_of(&self, transactions: &[Transaction]) -> Vec<Option<Address>> {
+        let status = self.status();
+        if status.pending + status.queued == 0 {
+            return Vec::new();
+        }
+        // Hashed before anything is locked.
+        let hashes: Vec<&B256> = transactions.iter().map(Transaction::tx_hash).collect();
+        let inner = self.read();
+        let known = hashes.into_iter().map(|hash| inner.book.get(hash).map(|one| one.sender()));
+        known.collect()
+    }
+}
+
 impl Mempool {
     /// An empty pool behind the head of a chain. [`Self::follow`] keeps it there.
     ///
@@ -66,7 +80,7 @@ impl Mempool {
         Ok(Self::new(Arc::new(chain.spec().clone()), config, head, state))
     }
 
-    /// Follows the heads of a chain until the subscription is dropped. What goes wrong is handed
+    /// Follows the heads of a chain, and tells it who signed what is in the pool, until the subscription is dropped. What goes wrong is handed
     /// to `on_error`; the pool goes on with the next head.
     pub fn follow(
         self: &Arc<Self>,
@@ -74,6 +88,8 @@ impl Mempool {
         on_error: impl Fn(FollowError) + Send + Sync + 'static,
     ) -> Subscription {
         let (pool, of_chain) = (Arc::clone(self), Arc::downgrade(chain));
+        let known: Weak<Self> = Arc::downgrade(self);
+        chain.ask_for_senders(known);
         chain.subscribe(move |new| {
             // A chain that is gone has no new heads.
             let Some(chain) = of_chain.upgrade() else { return };

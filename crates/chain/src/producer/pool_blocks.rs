@@ -71,11 +71,10 @@ impl PayloadBuilder for PoolBlocks {
         let built = build_block(spec, spec.consensus(), &state, template, &mut source, is_late)
             .map_err(failed)?;
         let state_root = state.root_after(&built.executed.changes).map_err(failed)?;
-        Ok(Payload {
-            header: Header { state_root, ..built.header },
-            body_rlp: built.body_rlp,
-            transactions: built.transactions.len(),
-        })
+        let header = Header { state_root, ..built.header };
+        let (body_rlp, transactions) = (built.body_rlp, built.transactions.len());
+        self.chain.remember_made(&header, signer, body_rlp.clone(), built.executed);
+        Ok(Payload { header, body_rlp, transactions })
     }
 
     fn has_transactions(&self) -> bool {

@@ -53,7 +53,8 @@ pub(crate) struct Trie {
 enum Node {
     #[default]
     Empty,
-    Stored(Box<Link>),
+    /// Not in a box: a branch that is loaded has up to sixteen of them.
+    Stored(Link),
     Leaf(Box<Leaf>),
     Extension(Box<Extension>),
     Branch(Box<Branch>),
@@ -84,7 +85,7 @@ struct Walk<'a, S> {
 
 impl Trie {
     pub(crate) fn open(root: Root) -> Self {
-        Self { root: root.link().map_or(Node::Empty, |link| Node::Stored(Box::new(link))) }
+        Self { root: root.link().map_or(Node::Empty, Node::Stored) }
     }
 
     pub(crate) fn insert(
@@ -173,7 +174,7 @@ impl<S: NodeSource> Walk<'_, S> {
     /// Brings a stored node into memory, for it to be changed.
     fn load(&self, node: &mut Node) -> Result<(), StoreError> {
         let Node::Stored(link) = node else { return Ok(()) };
-        let stored = |link: &Link| Node::Stored(Box::new(link.clone()));
+        let stored = |link: &Link| Node::Stored(link.clone());
         let loaded = self.source.node(link)?;
         *node = match &*loaded {
             StoredNode::Leaf { path, value, below } => {
@@ -333,7 +334,7 @@ fn lengthened(node: Node, path: &Nibbles) -> Node {
 fn commit(node: Node, sink: &mut impl NodeSink, rlp: &mut Vec<u8>) -> Link {
     let mut base = None;
     let stored = match node {
-        Node::Stored(link) => return *link,
+        Node::Stored(link) => return link,
         Node::Empty => {
             return Link { rlp: RlpNode::word_rlp(&EMPTY_ROOT_HASH), place: Place::NONE };
         }

@@ -8,6 +8,7 @@ mod headers;
 mod lab;
 mod real_chains;
 mod rewards;
+mod senders;
 mod transactions;
 
 use chainmesh_chain::execute::{
