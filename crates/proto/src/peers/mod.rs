@@ -4,6 +4,7 @@
 //! a message; a driver tells it what happened ([`Input`]) and does what it says ([`Output`]).
 
 mod admission;
+pub mod book;
 mod config;
 mod connection;
 mod dial;
