@@ -70,18 +70,25 @@ impl AddressBook {
         chosen.iter().filter_map(|id| Some(self.get(id)?.enode.clone())).collect()
     }
 
-    /// Whether the wait after the last failure is over.
-    fn is_due(&self, now: UnixTime, id: &PeerId) -> bool {
-        let Some(record) = self.get(id) else { return false };
+    /// When a node is a candidate again after its failures; zero when it is one already, and `None`
+    /// when it is none: nothing is known of where it listens, or it has a session.
+    #[must_use]
+    pub fn due_at(&self, id: &PeerId) -> Option<UnixTime> {
+        let record = self.get(id)?;
         if record.enode.tcp_port == 0 || self.outbound.contains_key(id) {
-            return false;
+            return None;
         }
         let wait = match record.failures {
             0 => 0,
             failures => RETRY_BASE << failures.saturating_sub(1).min(RETRY_DOUBLINGS),
         };
+        Some(if wait == 0 { 0 } else { record.last_tried.saturating_add(wait) })
+    }
+
+    fn is_due(&self, now: UnixTime, id: &PeerId) -> bool {
         // A clock that was set back makes nobody wait for ever.
-        record.last_tried > now || now.saturating_sub(record.last_tried) >= wait
+        let set_back = self.get(id).is_some_and(|record| record.last_tried > now);
+        self.due_at(id).is_some_and(|at| at <= now || set_back)
     }
 }
 
