@@ -7,6 +7,7 @@ use alloy_primitives::B256;
 use chainmesh_identity::tls::{TlsMaterial, Versions};
 use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
 use chainmesh_proto::module::Module;
+use chainmesh_proto::peers::book::AddressBook;
 use chainmesh_proto::peers::{
     ACCEPT_BURST, ACCEPT_RATE, DEFAULT_MAX_PEERS, MAX_PENDING_INBOUND, NodeKind,
 };
@@ -75,6 +76,9 @@ pub struct P2pConfig {
     /// Discovery over UDP; without it, only configured nodes are dialled. It needs the secp256k1 key of
     /// [`secret_key`](Self::secret_key), so a node whose sessions are TLS has none.
     pub discovery: Option<DiscoveryOptions>,
+    /// The address book, as it was when the node ended last; `None`: an empty one. What changes is to be
+    /// taken with [`P2pHandle::take_book_changes`](crate::P2pHandle::take_book_changes).
+    pub book: Option<AddressBook>,
     /// Application modules.
     pub modules: Vec<Module>,
     /// Events that an observer may be behind before it misses some.
@@ -106,6 +110,7 @@ impl P2pConfig {
             mesh: None,
             amop: None,
             discovery: None,
+            book: None,
             modules: Vec::new(),
             event_capacity: 1024,
         }

@@ -254,7 +254,7 @@ impl P2pHandle {
         }
     }
 
-    async fn order(&self, order: Order) -> Result<(), NodeEnded> {
+    pub(crate) async fn order(&self, order: Order) -> Result<(), NodeEnded> {
         self.orders.send(order).await.map_err(|_| NodeEnded)
     }
 }

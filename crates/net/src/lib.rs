@@ -68,6 +68,7 @@
 //! sockets nor clocks.
 
 pub mod amop;
+mod book;
 mod clock;
 pub mod config;
 mod connection;
@@ -86,6 +87,7 @@ use std::sync::atomic::AtomicUsize;
 
 use chainmesh_identity::tls::rustls::time_provider::DefaultTimeProvider;
 use chainmesh_proto::eth::status::ChainIdentity;
+use chainmesh_proto::peers::book::AddressBook;
 use chainmesh_proto::peers::{DialTarget, Input, PeerManagerConfig};
 use chainmesh_proto::session::connection::LocalNode;
 use chainmesh_proto::session::tls::TlsLocal;
@@ -95,6 +97,7 @@ use mesh::MeshService;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
+pub use book::{PeerQuery, PeerStory, PeerWishError};
 pub use bytes::Bytes;
 pub use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
 pub use chainmesh_identity::{certificate, tls};
@@ -187,6 +190,11 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         let target = DialTarget { id: None, host, port };
         manager.handle(clock.now(), Input::AddNode { target, kind: NodeKind::Static });
     }
+    let book = config.book.unwrap_or_else(|| AddressBook::new(local_id, entropy()));
+    // Without discovery, and in a consortium, only those are dialled who were named.
+    let dials = config.discovery.is_some() && config.session == SessionKind::Rlpx;
+    let mut bookkeeper = book::Bookkeeper::new(book, dials);
+    bookkeeper.begin(&mut manager, clock.now(), &config.boot_nodes, &config.configured_nodes);
     let discovery = match config.discovery.filter(|_| config.session == SessionKind::Rlpx) {
         Some(mut options) => {
             if options.boot_nodes.is_empty() {
@@ -263,17 +271,29 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         let found = move |found: discovery::Found| {
             if let Some(orders) = weak.upgrade() {
                 // When the control plane is behind, there are enough to dial.
-                let add = service::Order::Add((&found.enode).into(), NodeKind::Dynamic);
-                let _ = orders.try_send(add);
+                let _ = orders.try_send(service::Order::Found(Box::new(found.enode)));
             }
         };
         companions.spawn(service.run(ended.subscribe(), found));
+        let (to, contacts) = (handle.clone(), bookkeeper.contacts());
+        companions.spawn(async move {
+            for enode in contacts {
+                let _ = to.add_node(&enode).await;
+            }
+        });
         handle
     });
     let inbox = service::Inbox { accepted, orders: orders_in };
     let companions = service::Companions { tasks: companions, ended };
-    let service =
-        service::Service::new(manager, local, clock, event_tx.clone(), peer_count.clone(), inbox);
+    let service = service::Service::new(
+        manager,
+        local,
+        clock,
+        event_tx.clone(),
+        peer_count.clone(),
+        inbox,
+        bookkeeper,
+    );
     tokio::spawn(service.run(companions));
     Ok(P2pHandle {
         local_id,

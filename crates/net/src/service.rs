@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use chainmesh_identity::PeerId;
+use chainmesh_identity::{Enode, PeerId};
 use chainmesh_proto::module::PeerKind;
 use chainmesh_proto::peers::{
     ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerInfo,
@@ -25,10 +25,11 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
+use crate::book::{BookOrder, Bookkeeper, LOOK_INTO_BOOK};
 use crate::clock::Clock;
 use crate::event::P2pEvent;
 use crate::handle::PeerStatus;
-use crate::text::Escaped;
+use crate::text::{Escaped, EscapedTo};
 use crate::{connection, dial, entropy};
 
 /// What connection tasks, dials and the listener tell the control plane.
@@ -52,17 +53,24 @@ pub(crate) enum Order {
     Disconnect(PeerId, DisconnectReason),
     /// Judge the certificates of all peers again, and end the sessions of those that are refused.
     JudgeAgain(oneshot::Sender<usize>),
+    /// Discovery found a node.
+    Found(Box<Enode>),
+    /// Something about the address book.
+    Book(BookOrder),
     /// Tell what there is to know of connections.
     Peers(oneshot::Sender<Vec<PeerStatus>>),
     /// Close everything, say goodbye, end.
     Shutdown(oneshot::Sender<()>),
 }
 
+/// Characters of a peer's client name that the book keeps.
+const CLIENT_SHOWN: usize = 64;
+
 /// Room for reports of all connections together. A connection has about five in its life; when
 /// the control plane is behind, they wait.
 pub(crate) const REPORTS: usize = 1024;
 
-struct Entry {
+pub(crate) struct Entry {
     link: Arc<Link>,
     /// A dialled socket that waits for the manager's word before its first byte.
     waiting: Option<(TcpStream, SocketAddr)>,
@@ -71,11 +79,23 @@ struct Entry {
     id: Option<PeerId>,
     /// What the peer showed, to be judged again when our lists change.
     certificate: Option<Box<PeerCertificate>>,
+    /// Where it says that it listens; 0: it does not say.
+    pub(crate) listen_port: u16,
+    /// What it says that it is, escaped.
+    pub(crate) client: String,
 }
 
 impl Entry {
     fn new(address: Option<SocketAddr>) -> Self {
-        Self { link: Arc::default(), waiting: None, address, id: None, certificate: None }
+        Self {
+            link: Arc::default(),
+            waiting: None,
+            address,
+            id: None,
+            certificate: None,
+            listen_port: 0,
+            client: String::new(),
+        }
     }
 
     /// Who and where, for a person.
@@ -95,7 +115,8 @@ pub(crate) struct Service {
     pub(crate) report_to: mpsc::Sender<(ConnectionId, Report)>,
     pub(crate) accepted: mpsc::Receiver<(TcpStream, SocketAddr)>,
     pub(crate) orders: mpsc::Receiver<Order>,
-    connections: HashMap<ConnectionId, Entry>,
+    pub(crate) bookkeeper: Bookkeeper,
+    pub(crate) connections: HashMap<ConnectionId, Entry>,
     /// Inbound sockets that the manager has not decided about; it does so at once.
     inbound: HashMap<ConnectionId, (TcpStream, SocketAddr)>,
     tasks: JoinSet<()>,
@@ -122,6 +143,7 @@ impl Service {
         events: broadcast::Sender<P2pEvent>,
         peer_count: Arc<AtomicUsize>,
         inbox: Inbox,
+        bookkeeper: Bookkeeper,
     ) -> Self {
         let (report_to, reports) = mpsc::channel(REPORTS);
         Self {
@@ -134,6 +156,7 @@ impl Service {
             report_to,
             accepted: inbox.accepted,
             orders: inbox.orders,
+            bookkeeper,
             connections: HashMap::new(),
             inbound: HashMap::new(),
             tasks: JoinSet::new(),
@@ -143,6 +166,8 @@ impl Service {
 
     /// Runs until it is shut down, or until nobody holds a handle any more.
     pub(crate) async fn run(mut self, mut companions: Companions) {
+        let mut look = tokio::time::interval(LOOK_INTO_BOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let done = loop {
             self.carry_out();
             let deadline = self.manager.poll_timeout();
@@ -159,6 +184,7 @@ impl Service {
                     Some(order) => self.order(order),
                     None => break None,
                 },
+                _ = look.tick() => self.look_into_book(),
                 () = timer => self.manager.handle_timeout(self.clock.now()),
                 Some(_) = self.tasks.join_next() => {}
                 Some(_) = self.dials.join_next() => {}
@@ -213,6 +239,8 @@ impl Service {
             Order::Peers(answer) => {
                 let _ = answer.send(self.peers(now));
             }
+            Order::Found(enode) => self.found(&enode),
+            Order::Book(order) => self.book_order(order),
             Order::Shutdown(_) => {}
         }
     }
@@ -235,7 +263,7 @@ impl Service {
         count
     }
 
-    fn peers(&self, now: Instant) -> Vec<PeerStatus> {
+    pub(crate) fn peers(&self, now: Instant) -> Vec<PeerStatus> {
         let status = |info: PeerInfo| {
             let entry = info.connection.and_then(|conn| self.connections.get(&conn));
             PeerStatus::new(info, entry.map(|entry| &*entry.link), now)
@@ -292,6 +320,10 @@ impl Service {
                 );
                 let capabilities = hello.capabilities.iter().map(ToString::to_string).collect();
                 let (client, listen_port) = (hello.client_name, hello.listen_port);
+                if let Some(entry) = self.connections.get_mut(&conn) {
+                    entry.listen_port = listen_port;
+                    entry.client = EscapedTo(&client, CLIENT_SHOWN).to_string();
+                }
                 let hello = Input::HelloReceived { conn, client, capabilities, listen_port };
                 self.manager.handle(now, hello);
             }
@@ -317,11 +349,16 @@ impl Service {
             _ => ClosedBy::Us,
         };
         let reason = cause.wire_reason();
+        // What follows at once follows from this: the book gets the cause in words.
+        self.carry_out();
+        self.bookkeeper.cause = Some(cause.to_string());
         self.manager.handle(now, Input::Closed { conn, reason, by });
+        self.carry_out();
+        self.bookkeeper.cause = None;
     }
 
     /// Does what the manager says.
-    fn carry_out(&mut self) {
+    pub(crate) fn carry_out(&mut self) {
         while let Some(output) = self.manager.poll() {
             match output {
                 Output::Dial { conn, target } => self.dial(conn, target),
@@ -348,6 +385,7 @@ impl Service {
 
     fn dial(&mut self, conn: ConnectionId, target: DialTarget) {
         debug!(%conn, %target, "dialling");
+        self.bookkeeper.dialled(target.id);
         self.connections.insert(conn, Entry::new(None));
         let report_to = self.report_to.clone();
         self.dials.spawn(async move {
@@ -383,20 +421,21 @@ impl Service {
     fn announce(&mut self, event: PeerEvent) {
         // Before the event: who hears of a peer finds it counted.
         self.peer_count.store(self.manager.peer_count(), Relaxed);
+        self.write_down(&event);
         match event {
             PeerEvent::PeerConnected { id, address, direction, .. } => {
                 info!(peer = %id.short(), %address, ?direction, "peer connected");
                 // Nobody listening is no error.
                 let _ = self.events.send(P2pEvent::PeerConnected { peer_id: id, addr: address });
             }
-            PeerEvent::PeerDisconnected { id, reason, by } => {
+            PeerEvent::PeerDisconnected { id, reason, by, .. } => {
                 info!(peer = %id.short(), ?by, "peer disconnected: {reason}");
                 let _ = self.events.send(P2pEvent::PeerDisconnected { peer_id: id });
             }
             PeerEvent::DialFailed { target, error, failures, retry_in } => {
                 debug!(?target, failures, ?retry_in, "dial failed: {error}");
             }
-            PeerEvent::HandshakeFailed { conn, id, address, direction, reason, by } => {
+            PeerEvent::HandshakeFailed { conn, id, address, direction, reason, by, .. } => {
                 let id = id.map(|id| id.short());
                 debug!(%conn, ?id, ?address, ?direction, ?by, "no session: {reason}");
             }

@@ -5,6 +5,7 @@
 //! | `LOCK` | process id of the node that uses the directory |
 //! | `p2p_key` | the node's secret key, 64 hex digits |
 //! | `chain.redb` | the blocks, and the genesis they stand on |
+//! | `peers.redb` | the address book: other nodes, and what the operator decided about them |
 //! | `chainmesh.ipc` | Unix socket of a running node |
 
 use std::path::{Path, PathBuf};

@@ -14,6 +14,7 @@
 //!
 //! This is the only crate that looks at the wall clock.
 
+mod book;
 pub mod cli;
 pub mod config;
 pub mod consortium;

@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::info;
 
+use crate::book::{self, BookKeeper};
 use crate::config::NodeAddress;
 use crate::consortium::{Consortium, Reloader};
 use crate::data_dir::DataDir;
@@ -158,6 +159,7 @@ pub struct Node {
     pub clique: Option<CliqueHandle>,
     pool: Option<NodePool>,
     validator: Option<(Validator, MempoolSubscription)>,
+    book: Option<BookKeeper>,
     ipc: IpcServer,
     tasks: Vec<AbortOnDrop>,
     lock: DataDirLock,
@@ -193,7 +195,10 @@ impl Node {
         }
         let role = config.mesh.as_ref().map(|mesh| mesh.role);
         let network_id = options.network_id.unwrap_or(config.chain_id);
+        let (book, known) = book::open(options.lock.data_dir(), config.local_id());
+        config.book = Some(known);
         let net = chainmesh_net::start(config).await?;
+        let book = book.map(|store| BookKeeper::start(store, net.clone()));
         let NodeOptions { lock, chain, key, sdk, rpc: http, rpc_gas_cap, .. } = options;
         // The ports are open before there are methods: these tell where the ports are.
         let methods = Arc::<OnceLock<Methods>>::default();
@@ -281,6 +286,7 @@ impl Node {
             clique,
             pool,
             validator,
+            book,
             ipc,
             tasks,
             lock,
@@ -312,6 +318,9 @@ impl Node {
         drop(self.sdk);
         drop(self.rpc);
         self.ipc.stop().await;
+        if let Some(book) = self.book {
+            book.stop().await;
+        }
         self.net.shutdown().await;
         match self.chain.map(|chain| chain.head()) {
             Some(head) => info!(head = head.number, hash = %head.hash, "node stopped"),

@@ -23,6 +23,7 @@ pub mod peers;
 mod reading;
 mod shapes;
 mod state;
+pub mod story;
 mod subscribe;
 mod transaction_args;
 mod txpool;

@@ -1,39 +1,145 @@
 //! `chainmesh peers`.
 
+mod why;
+
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use chainmesh_net::Escaped;
-use clap::Args;
+use clap::{Args, Subcommand};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 use super::output;
+use super::running::refusal;
 use crate::ipc::client::IpcClient;
 use crate::rpc::peers::{ConnectedPeer, WantedPeer};
 
-/// Show the peers of a running node
+const NOT_UNDERSTOOD: &str = "the node's answer cannot be understood; is it of another version?";
+
+/// Show the peers of a running node, why one is not connected, and whom to keep or ban
 ///
 /// Two tables: the peers that are connected, and those that are wanted and not connected, with the
 /// reason and the time of the next try. HEAD is the last block that a peer has told this node of,
-/// and RTT the last round trip that was measured.
+/// RTT the last round trip that was measured, and SLOT what the peer is counted as.
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
 Examples:
   chainmesh peers --data-dir ./node
-  chainmesh peers --data-dir ./node --json | jq '.connected[].name'")]
+  chainmesh peers --data-dir ./node --why 203.0.113.7
+  chainmesh peers --data-dir ./node --why 3c60d5fa
+  chainmesh peers --data-dir ./node --json | jq '.connected[].name'
+  chainmesh peers add --data-dir ./node 'enode://3c60…@203.0.113.7:30303'
+  chainmesh peers ban --data-dir ./node 3c60d5fa… --for 3600"
+)]
 pub(super) struct PeersArgs {
+    #[command(flatten)]
+    show: Option<ShowArgs>,
+    #[command(subcommand)]
+    wish: Option<PeersCommand>,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
     /// The data directory of the running node
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
+    /// Tell everything about one peer: its enode URL, the beginning of its ID, or its host
+    #[arg(long, value_name = "PEER")]
+    why: Option<String>,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
 }
 
+/// What the operator wants; the node remembers it over restarts.
+#[derive(Debug, Subcommand)]
+enum PeersCommand {
+    /// Be connected to a node, from now on
+    Add(WishArgs),
+    /// Forget a node, and end the session with it
+    Remove(WishArgs),
+    /// Be connected to a node whose slot is beside --max-peers
+    Trust(WishArgs),
+    /// Trust a node no more; its session goes on if there is a slot
+    Untrust(WishArgs),
+    /// Have nothing to do with a node, or with everybody at an IP address
+    Ban(BanArgs),
+    /// Lift a ban
+    Unban(WishArgs),
+}
+
+#[derive(Debug, Args)]
+struct WishArgs {
+    /// The data directory of the running node
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+    /// Whom: an enode URL; where the address does not matter, an ID; for unban, an IP address, too
+    peer: String,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct BanArgs {
+    #[command(flatten)]
+    wish: WishArgs,
+    /// For so many seconds; without it until the ban is lifted
+    #[arg(long = "for", value_name = "SECONDS")]
+    span: Option<u64>,
+    /// What for
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
 pub(super) fn run(args: &PeersArgs) -> anyhow::Result<()> {
+    match (&args.wish, &args.show) {
+        (Some(wish), _) => carry_out(wish),
+        (None, Some(show)) => match &show.why {
+            Some(peer) => why::run(&show.data_dir, peer, show.json),
+            None => show_all(show),
+        },
+        (None, None) => anyhow::bail!("--data-dir DIR is missing"),
+    }
+}
+
+fn carry_out(wish: &PeersCommand) -> anyhow::Result<()> {
+    let (args, method, params) = match wish {
+        PeersCommand::Add(args) => (args, "admin_addPeer", json!([args.peer, true])),
+        PeersCommand::Trust(args) => (args, "admin_addTrustedPeer", json!([args.peer, true])),
+        PeersCommand::Remove(args) => (args, "admin_removePeer", json!([args.peer])),
+        PeersCommand::Untrust(args) => (args, "admin_removeTrustedPeer", json!([args.peer])),
+        PeersCommand::Ban(BanArgs { wish, span, reason }) => {
+            (wish, "admin_banPeer", json!([wish.peer, span, reason]))
+        }
+        PeersCommand::Unban(args) => (args, "admin_unbanPeer", json!([args.peer])),
+    };
+    let answer = super::runtime()?
+        .block_on(async { IpcClient::connect(&args.data_dir).await?.call(method, params).await });
+    let answer = answer.map_err(refusal)?;
+    if args.json {
+        return output::line(&answer.to_string());
+    }
+    let said = match wish {
+        PeersCommand::Add(_) | PeersCommand::Trust(_) => {
+            return why::show(&serde_json::from_value(answer).context(NOT_UNDERSTOOD)?);
+        }
+        PeersCommand::Remove(_) => "Removed.",
+        PeersCommand::Untrust(_) => "Not trusted any more.",
+        PeersCommand::Ban(_) => "Banned.",
+        PeersCommand::Unban(_) if answer == json!(true) => "The ban is lifted.",
+        PeersCommand::Unban(_) => "There was no such ban.",
+    };
+    output::line(said)
+}
+
+fn show_all(args: &ShowArgs) -> anyhow::Result<()> {
     let (connected, wanted, validator) = super::runtime()?.block_on(async {
         let mut node = IpcClient::connect(&args.data_dir).await?;
         let connected = node.call("admin_peers", json!([])).await?;
@@ -56,9 +162,9 @@ pub(super) fn run(args: &PeersArgs) -> anyhow::Result<()> {
 }
 
 fn show(connected: Value, wanted: Value) -> anyhow::Result<()> {
-    let answer = "the node's answer cannot be understood; is it of another version?";
-    let connected: Vec<ConnectedPeer> = serde_json::from_value(connected).context(answer)?;
-    let wanted: Vec<WantedPeer> = serde_json::from_value(wanted).context(answer)?;
+    let connected: Vec<ConnectedPeer> =
+        serde_json::from_value(connected).context(NOT_UNDERSTOOD)?;
+    let wanted: Vec<WantedPeer> = serde_json::from_value(wanted).context(NOT_UNDERSTOOD)?;
     if connected.is_empty() {
         output::line("No peer is connected.")?;
     } else {
@@ -75,6 +181,7 @@ fn connected_table(peers: &[ConnectedPeer]) -> Table {
     let mut table = table(&[
         "PEER",
         "DIR",
+        "SLOT",
         "ADDRESS",
         "CLIENT",
         "CAPABILITIES",
@@ -88,6 +195,7 @@ fn connected_table(peers: &[ConnectedPeer]) -> Table {
         table.add_row([
             short(&peer.public_key),
             if peer.network.inbound { "in" } else { "out" }.to_owned(),
+            peer.slot.clone().unwrap_or_else(unknown),
             Escaped(&peer.network.remote_address).to_string(),
             Escaped(&peer.name).to_string(),
             capabilities(&peer.caps),
@@ -98,7 +206,7 @@ fn connected_table(peers: &[ConnectedPeer]) -> Table {
             peer.connected_seconds.map_or_else(unknown, span),
         ]);
     }
-    for column in 5..10 {
+    for column in 6..11 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -1,10 +1,12 @@
 //! `admin_…`: this node and its peers.
 
+use core::net::IpAddr;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chainmesh_identity::{Enode, PeerId};
-use chainmesh_net::NodeKind;
+use chainmesh_net::{EscapedTo, PeerQuery};
 use chainmesh_proto::eth::chain::ChainReader;
 use jsonrpsee_core::RegisterMethodError;
 use jsonrpsee_core::server::RpcModule;
@@ -15,6 +17,10 @@ use super::RpcContext;
 use super::error::{RpcResult, internal, refused};
 use super::params::Args;
 use super::peers::{ConnectedPeer, WantedPeer};
+use super::story::{self, PeerReport};
+
+/// Characters of the reason of a ban.
+const REASON_SHOWN: usize = 100;
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
     module.register_method("admin_nodeInfo", |_, context, _| node_info(context))?;
@@ -31,21 +37,47 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
     module
         .register_method("admin_datadir", |_, context, _| context.data_dir.display().to_string())?;
     module.register_async_method("admin_addPeer", |params, context, _| async move {
-        add(&params, &context, NodeKind::Static).await
+        add(&params, &context, false).await
     })?;
     module.register_async_method("admin_addTrustedPeer", |params, context, _| async move {
-        add(&params, &context, NodeKind::Trusted).await
+        add(&params, &context, true).await
     })?;
     module.register_async_method("admin_removePeer", |params, context, _| async move {
-        let enode = enode(&params)?;
-        context.net.remove_peer(enode.id).await.map_err(internal)?;
-        Ok::<_, ErrorObjectOwned>(true)
+        let id = who(Args::new(&params, 1)?.required()?)?;
+        context.net.drop_peer(id).await.map_err(internal)?;
+        RpcResult::Ok(true)
     })?;
-    // The session ends, too: go-ethereum keeps it, in a slot that is not beside the others.
     module.register_async_method("admin_removeTrustedPeer", |params, context, _| async move {
-        let enode = enode(&params)?;
-        context.net.remove_peer(enode.id).await.map_err(internal)?;
-        Ok::<_, ErrorObjectOwned>(true)
+        let id = who(Args::new(&params, 1)?.required()?)?;
+        context.net.distrust_peer(id).await.map_err(internal)?;
+        RpcResult::Ok(true)
+    })?;
+    module.register_async_method("admin_explainPeer", |params, context, _| async move {
+        let text: String = Args::new(&params, 1)?.required()?;
+        let query = story::query(&text).map_err(refused)?;
+        let stories = context.net.peer_stories(query).await.map_err(internal)?;
+        RpcResult::Ok(stories.iter().map(PeerReport::new).collect::<Vec<_>>())
+    })?;
+    module.register_async_method("admin_banPeer", |params, context, _| async move {
+        let mut args = Args::new(&params, 3)?;
+        let who: String = args.required()?;
+        let span = args.optional::<u64>()?.map(Duration::from_secs);
+        let reason = args.optional::<String>()?.unwrap_or_default();
+        let reason = EscapedTo(&reason, REASON_SHOWN).to_string();
+        let result = match banned(&who)? {
+            Banned::Id(id) => context.net.ban_peer(id, span, &reason).await,
+            Banned::Address(ip) => context.net.ban_address(ip, span, &reason).await,
+        };
+        result.map_err(refused)?;
+        RpcResult::Ok(true)
+    })?;
+    module.register_async_method("admin_unbanPeer", |params, context, _| async move {
+        let who: String = Args::new(&params, 1)?.required()?;
+        let was = match banned(&who)? {
+            Banned::Id(id) => context.net.unban_peer(id).await,
+            Banned::Address(ip) => context.net.unban_address(ip).await,
+        };
+        RpcResult::Ok(was.map_err(internal)?)
     })?;
     module.register_async_method("chainmesh_wantedPeers", |_, context, _| async move {
         let peers = context.net.peers().await.map_err(internal)?;
@@ -55,15 +87,44 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
     Ok(())
 }
 
-fn enode(params: &Params<'_>) -> RpcResult<Enode> {
-    let url: String = Args::new(params, 1)?.required()?;
+fn enode(url: &str) -> RpcResult<Enode> {
     url.parse().map_err(|why| refused(format_args!("invalid enode: {why}")))
 }
 
-async fn add(params: &Params<'_>, context: &RpcContext, kind: NodeKind) -> RpcResult<bool> {
-    let enode = enode(params)?;
-    context.net.add_peer(&enode, kind).await.map_err(internal)?;
-    Ok(true)
+/// An enode URL, as go-ethereum wants it, or an ID.
+fn who(text: String) -> RpcResult<PeerId> {
+    match story::peer_id(&text) {
+        Some(id) => Ok(id),
+        None => enode(&text).map(|enode| enode.id),
+    }
+}
+
+/// Whom a ban means.
+enum Banned {
+    Id(PeerId),
+    Address(IpAddr),
+}
+
+fn banned(text: &str) -> RpcResult<Banned> {
+    if let Ok(ip) = text.parse() {
+        return Ok(Banned::Address(ip));
+    }
+    who(text.to_owned()).map(Banned::Id)
+}
+
+/// go-ethereum's answer is `true`, and programs read a boolean; with `true` behind the URL it is what
+/// is happening with the peer.
+async fn add(params: &Params<'_>, context: &RpcContext, trusted: bool) -> RpcResult<Value> {
+    let mut args = Args::new(params, 2)?;
+    let enode = enode(&args.required::<String>()?)?;
+    let explain = args.optional()?.unwrap_or(false);
+    context.net.keep_peer(&enode, trusted).await.map_err(refused)?;
+    if !explain {
+        return Ok(json!(true));
+    }
+    let stories = context.net.peer_stories(PeerQuery::Id(enode.id)).await.map_err(internal)?;
+    let report = stories.first().map(PeerReport::new);
+    Ok(json!(report))
 }
 
 /// The heads of the peers, as far as synchronisation knows them.

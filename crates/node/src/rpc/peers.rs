@@ -1,7 +1,7 @@
 //! Peers as `admin_peers` and `chainmesh_wantedPeers` show them.
 
 use chainmesh_net::{DisconnectReason, NodeKind, PeerStatus};
-use chainmesh_proto::peers::{ClosedBy, Direction, Outcome, PeerState};
+use chainmesh_proto::peers::{ClosedBy, Direction, Outcome, PeerState, Slot};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -23,6 +23,9 @@ pub struct ConnectedPeer {
     pub protocols: Map<String, Value>,
     /// `inbound` or `outbound`.
     pub direction: String,
+    /// What its slot is counted as: `inbound`, `outbound` or `trusted`.
+    #[serde(default)]
+    pub slot: Option<String>,
     /// Where it is in its life.
     pub state: String,
     /// The public key in hex without `0x`, as in an enode URL.
@@ -123,6 +126,7 @@ impl ConnectedPeer {
             },
             protocols,
             direction: if inbound { "inbound" } else { "outbound" }.into(),
+            slot: info.slot.map(|at| slot(at).into()),
             state: state(info.state).into(),
             public_key: id.to_string(),
             head_number,
@@ -164,7 +168,7 @@ fn history(status: &PeerStatus) -> Vec<String> {
     status.info.history.iter().map(|attempt| outcome(&attempt.outcome)).collect()
 }
 
-fn outcome(outcome: &Outcome) -> String {
+pub(super) fn outcome(outcome: &Outcome) -> String {
     match outcome {
         // The one that people meet first, and whose word for word meaning helps nobody.
         Outcome::Ended { reason: DisconnectReason::TooManyPeers, by: ClosedBy::Peer, .. } => {
@@ -174,7 +178,7 @@ fn outcome(outcome: &Outcome) -> String {
     }
 }
 
-const fn state(state: PeerState) -> &'static str {
+pub(super) const fn state(state: PeerState) -> &'static str {
     match state {
         PeerState::OwnAddress => "own address",
         PeerState::Waiting => "waiting",
@@ -186,7 +190,22 @@ const fn state(state: PeerState) -> &'static str {
     }
 }
 
-const fn kind(kind: Option<NodeKind>) -> &'static str {
+pub(super) const fn slot(slot: Slot) -> &'static str {
+    match slot {
+        Slot::Inbound => "inbound",
+        Slot::Outbound => "outbound",
+        Slot::Trusted => "trusted",
+    }
+}
+
+pub(super) const fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Inbound => "inbound",
+        Direction::Outbound => "outbound",
+    }
+}
+
+pub(super) const fn kind(kind: Option<NodeKind>) -> &'static str {
     match kind {
         Some(NodeKind::Boot) => "boot",
         Some(NodeKind::Static) => "static",

@@ -1,5 +1,6 @@
 //! The `chainmesh` command from outside: real processes, real files, real sockets.
 
+mod book;
 mod ca;
 mod devnet;
 mod doctor;

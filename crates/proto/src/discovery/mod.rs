@@ -4,6 +4,7 @@
 //! found. A driver hands it datagrams and sends what it says.
 
 mod address;
+pub(crate) use self::address::{Prefix, is_lan};
 mod announce;
 mod bonds;
 mod config;

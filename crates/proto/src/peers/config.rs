@@ -39,6 +39,9 @@ pub const ACCEPT_RATE: u32 = 50;
 pub const ACCEPT_BURST: u32 = 100;
 /// Targets of kind [`Dynamic`](super::NodeKind::Dynamic) that are remembered at once.
 pub const MAX_DYNAMIC_TARGETS: usize = 1024;
+/// Dynamic targets without a session that are taken from the address book at once: four rounds of
+/// [`MAX_CONCURRENT_DIALS`].
+pub const MAX_IDLE_DYNAMIC: usize = 32;
 /// Failures in a row after which a dynamic target is forgotten (reth: 5).
 pub const MAX_DYNAMIC_FAILURES: u32 = 5;
 

@@ -62,6 +62,9 @@ impl PeerManager {
         if target.port == 0 {
             return Err(TargetError::NoPort);
         }
+        if target.id.is_some_and(|id| self.banned.has(&id)) {
+            return Err(TargetError::Banned);
+        }
         let full = self.dynamic_targets >= self.config.max_dynamic_targets;
         if kind == NodeKind::Dynamic && full && !self.targets.contains_key(&target.key()) {
             return Err(TargetError::TooMany);
@@ -201,6 +204,10 @@ impl PeerManager {
             Ok(address) => address,
             Err(error) => return self.dial_failed(now, conn, error),
         };
+        if self.banned.has_address(address.ip()) {
+            self.outputs.push_back(Output::Close { conn, reason: DisconnectReason::Requested });
+            return self.dial_failed(now, conn, DialError::Banned);
+        }
         connection.address = Some(address);
         connection.stage = Stage::Handshaking;
         let expected = connection.expected;

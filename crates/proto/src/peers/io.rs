@@ -1,7 +1,7 @@
 //! What goes into a [`PeerManager`](super::PeerManager) and what comes out of it.
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use chainmesh_identity::PeerId;
@@ -59,6 +59,9 @@ pub enum DialError {
     /// The operating system gave another error.
     #[error("the operating system could not connect")]
     System,
+    /// The operator has banned the address that was reached.
+    #[error("the address is banned")]
+    Banned,
 }
 
 /// Why an inbound connection was not even taken.
@@ -76,6 +79,9 @@ pub enum RefuseReason {
     /// This node is shutting down.
     #[error("the node is shutting down")]
     ShuttingDown,
+    /// The operator has banned the address.
+    #[error("the address is banned")]
+    Banned,
 }
 
 /// Why a target was not remembered.
@@ -90,6 +96,9 @@ pub enum TargetError {
     /// A target without a listener (port 0).
     #[error("the target has no TCP port to connect to")]
     NoPort,
+    /// The operator has banned it.
+    #[error("the node is banned")]
+    Banned,
 }
 
 /// What happened.
@@ -172,6 +181,35 @@ pub enum Input {
         /// Who ended it.
         by: ClosedBy,
     },
+    /// Trust a node no more: it stays what `kind` says, and its session goes on if there is a slot.
+    Untrust {
+        /// Whom.
+        id: PeerId,
+        /// What it is from now on.
+        kind: NodeKind,
+    },
+    /// Have nothing to do with a node: its session ends, it is not dialled, and whoever proves to be
+    /// it is refused. The caller bounds how many there are.
+    Ban {
+        /// Whom.
+        id: PeerId,
+    },
+    /// Lift the ban of a node.
+    Unban {
+        /// Whom.
+        id: PeerId,
+    },
+    /// Take no connection from this address, make none to it, and end those that are there. Loopback
+    /// is exempt.
+    BanAddress {
+        /// Which.
+        ip: IpAddr,
+    },
+    /// Lift the ban of an address.
+    UnbanAddress {
+        /// Which.
+        ip: IpAddr,
+    },
     /// Close everything, take and make no connection any more.
     Shutdown,
 }
@@ -245,6 +283,10 @@ pub enum PeerEvent {
     PeerDisconnected {
         /// Who.
         id: PeerId,
+        /// Who had connected.
+        direction: Direction,
+        /// How long it had been a session.
+        lasted: Duration,
         /// Why.
         reason: DisconnectReason,
         /// Whose decision it was.
@@ -274,6 +316,8 @@ pub enum PeerEvent {
         conn: ConnectionId,
         /// Who, if that was proved.
         id: Option<PeerId>,
+        /// Who was dialled, if that is known.
+        expected: Option<PeerId>,
         /// Where the other end is.
         address: Option<SocketAddr>,
         /// Who connected.

@@ -4,6 +4,8 @@
 //! a message; a driver tells it what happened ([`Input`]) and does what it says ([`Output`]).
 
 mod admission;
+mod banned;
+pub mod book;
 mod config;
 mod connection;
 mod dial;
@@ -33,6 +35,7 @@ pub use self::slots::{Slot, SlotUse};
 pub use self::target::{Attempt, DialTarget, NodeKind, Outcome, TargetKey};
 
 use self::admission::Admission;
+use self::banned::Banned;
 use self::connection::{Connection, Stage};
 use self::target::Target;
 use crate::time::Instant;
@@ -86,6 +89,7 @@ pub struct PeerManager {
     next_place: u64,
     /// Addresses at which this node itself answered.
     own_addresses: VecDeque<(Host, u16)>,
+    banned: Banned,
     admission: Admission,
     slots: SlotUse,
     /// Outbound connections that are not authenticated yet.
@@ -111,6 +115,7 @@ impl PeerManager {
             ready: BTreeSet::new(),
             next_place: 0,
             own_addresses: VecDeque::new(),
+            banned: Banned::default(),
             admission: Admission::new(&config),
             slots: SlotUse::new(config.max_peers),
             dialing: 0,
@@ -150,6 +155,11 @@ impl PeerManager {
             Input::Established { conn } => self.established(now, conn),
             Input::Alive { conn } => self.alive(conn),
             Input::Closed { conn, reason, by } => self.closed(now, conn, reason, by),
+            Input::Untrust { id, kind } => self.untrust(now, id, kind),
+            Input::Ban { id } => self.ban(now, id),
+            Input::Unban { id } => self.banned.lift(&id),
+            Input::BanAddress { ip } => self.ban_address(now, ip),
+            Input::UnbanAddress { ip } => self.banned.lift_address(ip),
             Input::Shutdown => self.shutdown(now),
         }
         self.fill_dials(now);
@@ -188,6 +198,25 @@ impl PeerManager {
     #[must_use]
     pub const fn max_peers(&self) -> usize {
         self.config.max_peers
+    }
+
+    /// How many more dynamic targets are worth having: none when there is no slot for one, else so many
+    /// that [`MAX_IDLE_DYNAMIC`] wait without a session.
+    #[must_use]
+    pub fn room_for_dynamic(&self) -> usize {
+        if self.slots.free_dynamic() == 0 || self.shutting_down {
+            return 0;
+        }
+        let idle = self.targets.values().filter(|target| {
+            target.kind == NodeKind::Dynamic && target.schedule != target::Schedule::Settled
+        });
+        MAX_IDLE_DYNAMIC.saturating_sub(idle.count())
+    }
+
+    /// Whether there is a target of this ID.
+    #[must_use]
+    pub fn has_target(&self, id: &PeerId) -> bool {
+        self.targets.contains_key(&TargetKey::Id(*id))
     }
 
     /// Number of peers that observers know as connected.

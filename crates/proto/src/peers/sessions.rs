@@ -2,6 +2,8 @@
 
 use core::net::SocketAddr;
 
+use core::time::Duration;
+
 use chainmesh_identity::PeerId;
 use chainmesh_wire::devp2p::DisconnectReason;
 
@@ -19,6 +21,8 @@ impl PeerManager {
     pub(super) fn inbound(&mut self, now: Instant, conn: ConnectionId, address: SocketAddr) {
         let admitted = if self.shutting_down {
             Err(RefuseReason::ShuttingDown)
+        } else if self.banned.has_address(address.ip()) {
+            Err(RefuseReason::Banned)
         } else {
             self.admission.admit(now, address.ip())
         };
@@ -50,6 +54,12 @@ impl PeerManager {
         }
         if id == self.config.local_id {
             return self.close(now, conn, DisconnectReason::SelfConnection);
+        }
+        if self.banned.has(&id) {
+            // Who it is goes into the books, though it holds nothing.
+            let Some(connection) = self.connections.get_mut(&conn) else { return };
+            connection.expected = Some(id);
+            return self.close(now, conn, DisconnectReason::Requested);
         }
         if let Some(expected) = connection.expected
             && expected != id
@@ -214,7 +224,7 @@ impl PeerManager {
             Stage::Established { since } => Some(now.saturating_since(since)),
             _ => None,
         };
-        self.pass_on(&connection, conn, reason, by);
+        self.pass_on(&connection, conn, reason, by, lasted);
         let outcome = outcome.unwrap_or(Outcome::Ended { reason, by, lasted });
         let stable = lasted.is_some_and(|lasted| lasted >= self.config.stable_session);
         let own = connection.target.clone();
@@ -240,6 +250,7 @@ impl PeerManager {
         conn: ConnectionId,
         reason: DisconnectReason,
         by: ClosedBy,
+        lasted: Option<Duration>,
     ) {
         let peer = [ended.id, ended.expected].into_iter().flatten();
         let peer = peer.into_iter().find(|id| self.announced.get(id) == Some(&conn));
@@ -253,12 +264,14 @@ impl PeerManager {
             }
             (Some(id), None) => {
                 self.announced.remove(&id);
-                self.emit(PeerEvent::PeerDisconnected { id, reason, by });
+                let (direction, lasted) = (ended.direction, lasted.unwrap_or_default());
+                self.emit(PeerEvent::PeerDisconnected { id, direction, lasted, reason, by });
             }
             (None, _) if matches!(ended.stage, Stage::Dialing | Stage::Established { .. }) => {}
             (None, _) => self.emit(PeerEvent::HandshakeFailed {
                 conn,
                 id: ended.id,
+                expected: ended.expected,
                 address: ended.address,
                 direction: ended.direction,
                 reason,

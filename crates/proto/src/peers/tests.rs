@@ -1,6 +1,7 @@
 //! Tests of the peer manager: one file per kind of rule, and a model over random operations.
 
 mod admission;
+mod banned;
 mod dialing;
 mod identity;
 mod model;

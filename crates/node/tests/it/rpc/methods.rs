@@ -178,6 +178,10 @@ fn peers_come_and_go_by_rpc() {
     assert_eq!(of("admin_addTrustedPeer"), true);
     have("they are connected again", "0x1");
     assert_eq!(of("admin_removeTrustedPeer"), true);
+    // As in go-ethereum, the session goes on in a slot that counts.
+    let story = served.ask("admin_explainPeer", json!([other.node.enode]))["result"][0].clone();
+    assert_eq!((&story["state"], &story["slot"]), (&json!("connected"), &json!("outbound")));
+    assert_eq!(of("admin_removePeer"), true);
     have("it is gone again", "0x0");
     let error = served.ask("admin_addPeer", json!(["enode://12"]))["error"].clone();
     assert!(error["message"].as_str().unwrap().starts_with("invalid enode: "), "{error}");

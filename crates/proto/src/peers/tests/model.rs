@@ -18,6 +18,9 @@ enum Operation {
     Add(u8, NodeKind, bool),
     Remove(u8, bool),
     Disconnect(u8),
+    Ban(u8),
+    Unban(u8),
+    Untrust(u8),
     Inbound(u8),
     DialOk(Index),
     DialFails(Index, DialError),
@@ -50,6 +53,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         3 => (node.clone(), kind, any::<bool>()).prop_map(|(n, kind, named)| Add(n, kind, named)),
         1 => (node.clone(), any::<bool>()).prop_map(|(n, named)| Remove(n, named)),
         1 => node.clone().prop_map(Disconnect),
+        1 => node.clone().prop_map(Ban),
+        2 => node.clone().prop_map(Unban),
+        1 => node.clone().prop_map(Untrust),
         4 => node.prop_map(Inbound),
         4 => any::<Index>().prop_map(DialOk),
         1 => (any::<Index>(), error).prop_map(|(index, error)| DialFails(index, error)),
@@ -137,6 +143,14 @@ impl Model {
             }
             Operation::Disconnect(n) => {
                 self.handle(Input::Disconnect { id: id(n), reason: DisconnectReason::Requested });
+            }
+            Operation::Ban(n) => {
+                self.handle(Input::Ban { id: id(n) });
+                assert!(!self.bed.manager.is_connected(&id(n)));
+            }
+            Operation::Unban(n) => self.handle(Input::Unban { id: id(n) }),
+            Operation::Untrust(n) => {
+                self.handle(Input::Untrust { id: id(n), kind: NodeKind::Dynamic });
             }
             Operation::Inbound(n) => {
                 let conn = self.bed.manager.next_connection();

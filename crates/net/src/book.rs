@@ -1,0 +1,539 @@
+//! The control plane's address book: what happens goes in, whom to dial comes out.
+
+use core::net::IpAddr;
+use core::time::Duration;
+use std::time::SystemTime;
+
+use chainmesh_identity::{Enode, Host, PeerId};
+use chainmesh_proto::peers::book::{
+    AddressBook, AddressOrigin, AttemptStage, Ban, BookError, Changes, Incident, PeerRecord,
+    UnixTime,
+};
+use chainmesh_proto::peers::{
+    ClosedBy, Direction, Input, NodeKind, PeerEvent, PeerManager, TargetKey,
+};
+use chainmesh_proto::time::Instant;
+use chainmesh_wire::devp2p::DisconnectReason;
+use tokio::sync::oneshot;
+
+use crate::handle::{NodeEnded, P2pHandle, PeerStatus};
+use crate::service::{Order, Service};
+use crate::text::EscapedTo;
+
+/// How often the book is asked for somebody to dial, when there are free slots.
+pub(crate) const LOOK_INTO_BOOK: Duration = Duration::from_secs(5);
+/// Nodes of the book that discovery is told of at the start.
+const CONTACTS: usize = 32;
+/// Stories that one question gets.
+const MAX_STORIES: usize = 16;
+/// Characters of a text in a story.
+const SHOWN: usize = 150;
+
+/// Which peer is meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerQuery {
+    /// The one with this ID.
+    Id(PeerId),
+    /// Those whose ID in hex begins so.
+    Prefix(String),
+    /// Those at this address or host name, with this TCP port if there is one.
+    Host(Host, Option<u16>),
+}
+
+/// Everything that is known of one peer.
+#[derive(Debug, Clone)]
+pub struct PeerStory {
+    /// Who, when that is known.
+    pub id: Option<PeerId>,
+    /// What the address book knows.
+    pub record: Option<PeerRecord>,
+    /// Its connection, or the plan to dial it.
+    pub status: Option<PeerStatus>,
+    /// Time until the address book names it for a dial; `None` when it does not.
+    pub due_in: Option<Duration>,
+    /// Its address is banned.
+    pub address_ban: Option<Ban>,
+    /// The node's clock, Unix time in seconds: times of the record are to be compared with it.
+    pub now: UnixTime,
+}
+
+/// Why a wish of the operator is not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PeerWishError {
+    /// The node has ended.
+    #[error(transparent)]
+    Ended(#[from] NodeEnded),
+    /// The book does not take it.
+    #[error(transparent)]
+    Book(#[from] BookError),
+    /// It has no TCP port.
+    #[error("the enode has no TCP port to connect to")]
+    NoPort,
+    /// It is banned.
+    #[error("the node is banned; lift the ban first")]
+    Banned,
+}
+
+/// What is asked of the book.
+pub(crate) enum BookOrder {
+    Want {
+        enode: Box<Enode>,
+        trusted: bool,
+        answer: oneshot::Sender<Result<(), PeerWishError>>,
+    },
+    Forget(PeerId),
+    Distrust(PeerId),
+    Ban {
+        id: PeerId,
+        span: Option<Duration>,
+        reason: String,
+        answer: oneshot::Sender<Result<(), BookError>>,
+    },
+    Unban(PeerId, oneshot::Sender<bool>),
+    BanAddress {
+        ip: IpAddr,
+        span: Option<Duration>,
+        reason: String,
+        answer: oneshot::Sender<Result<(), BookError>>,
+    },
+    UnbanAddress(IpAddr, oneshot::Sender<bool>),
+    Changes(oneshot::Sender<Changes>),
+    Stories(PeerQuery, oneshot::Sender<Vec<PeerStory>>),
+}
+
+/// The book, and what the control plane needs beside it.
+pub(crate) struct Bookkeeper {
+    book: AddressBook,
+    /// Whether nodes of the book are dialled.
+    dials: bool,
+    /// Why a connection ends, in words, while its end is worked on.
+    pub(crate) cause: Option<String>,
+}
+
+fn unix_time() -> UnixTime {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn until(now: UnixTime, span: Option<Duration>) -> Option<UnixTime> {
+    span.map(|span| now.saturating_add(span.as_secs().max(1)))
+}
+
+impl Bookkeeper {
+    pub(crate) const fn new(book: AddressBook, dials: bool) -> Self {
+        Self { book, dials, cause: None }
+    }
+
+    /// Tells the manager what the operator decided in earlier runs, and the book who is configured.
+    pub(crate) fn begin(
+        &mut self,
+        manager: &mut PeerManager,
+        now: Instant,
+        boot: &[Enode],
+        configured: &[(Enode, NodeKind)],
+    ) {
+        let unix = unix_time();
+        let listening = |enode: &&Enode| enode.tcp_port != 0;
+        for enode in boot.iter().filter(listening) {
+            self.book.add(unix, enode, AddressOrigin::Boot, None);
+        }
+        for enode in configured.iter().map(|(enode, _)| enode).filter(listening) {
+            self.book.add(unix, enode, AddressOrigin::Configured, None);
+        }
+        self.book.lift_bans(unix);
+        for record in self.book.records() {
+            let id = record.enode.id;
+            if record.ban.is_some() {
+                manager.handle(now, Input::Ban { id });
+            } else if record.is_static || record.is_trusted {
+                let kind = if record.is_trusted { NodeKind::Trusted } else { NodeKind::Static };
+                manager.handle(now, Input::AddNode { target: (&record.enode).into(), kind });
+            }
+        }
+        for (ip, _) in self.book.banned_ips() {
+            manager.handle(now, Input::BanAddress { ip });
+        }
+        self.feed(manager, now);
+    }
+
+    /// Nodes with which discovery may begin, beside the boot nodes.
+    pub(crate) fn contacts(&self) -> Vec<Enode> {
+        let known = self
+            .book
+            .records()
+            .filter(|record| record.tried && record.ban.is_none() && record.enode.udp_port != 0);
+        known.take(CONTACTS).map(|record| record.enode.clone()).collect()
+    }
+
+    /// Names nodes to the manager as long as it has room.
+    fn feed(&mut self, manager: &mut PeerManager, now: Instant) {
+        let room = if self.dials { manager.room_for_dynamic() } else { 0 };
+        if room == 0 {
+            return;
+        }
+        let wanted = |id: &PeerId| !manager.has_target(id) && !manager.is_connected(id);
+        for enode in self.book.candidates(unix_time(), room, wanted) {
+            let (target, kind) = ((&enode).into(), NodeKind::Dynamic);
+            manager.handle(now, Input::AddNode { target, kind });
+        }
+    }
+
+    pub(crate) fn dialled(&mut self, id: Option<PeerId>) {
+        if let Some(id) = id {
+            self.book.dialled(unix_time(), &id);
+        }
+    }
+
+    fn remember(
+        &mut self,
+        id: &PeerId,
+        stage: AttemptStage,
+        inbound: bool,
+        ended: bool,
+        text: &str,
+    ) {
+        let text = EscapedTo(text, SHOWN).to_string();
+        self.book.remember(id, Incident { at: unix_time(), stage, inbound, ended, text });
+    }
+
+    /// How a connection ended, for people.
+    fn ending(&self, reason: DisconnectReason, by: ClosedBy) -> String {
+        let why = self.cause.clone().unwrap_or_else(|| reason.to_string());
+        match by {
+            ClosedBy::Us => format!("we closed: {why}"),
+            ClosedBy::Peer => format!("the peer closed: {why}"),
+            ClosedBy::Network => format!("the connection broke: {why}"),
+        }
+    }
+
+    /// A peer that came to us and is not in the book.
+    fn meet(&mut self, id: PeerId, ip: IpAddr, port: u16, inbound: bool) {
+        let enode = Enode { id, host: Host::Ip(ip), tcp_port: port, udp_port: 0 };
+        let (origin, source) = match inbound {
+            true => (AddressOrigin::Inbound, Some(ip)),
+            false => (AddressOrigin::Configured, None),
+        };
+        self.book.add(unix_time(), &enode, origin, source);
+    }
+}
+
+impl Service {
+    /// Discovery found a node.
+    pub(crate) fn found(&mut self, enode: &Enode) {
+        if enode.tcp_port == 0 {
+            return;
+        }
+        let (now, unix) = (self.clock.now(), unix_time());
+        // It has answered from there, so it is its own witness.
+        self.bookkeeper.book.add(unix, enode, AddressOrigin::Discovery, enode.host.ip());
+        if self.manager.has_target(&enode.id) {
+            let (target, kind) = (enode.into(), NodeKind::Dynamic);
+            self.manager.handle(now, Input::AddNode { target, kind });
+        }
+        self.bookkeeper.feed(&mut self.manager, now);
+    }
+
+    /// Names nodes to dial, and lifts the bans that are over.
+    pub(crate) fn look_into_book(&mut self) {
+        let now = self.clock.now();
+        let (ids, ips) = self.bookkeeper.book.lift_bans(unix_time());
+        for id in ids {
+            self.manager.handle(now, Input::Unban { id });
+        }
+        for ip in ips {
+            self.manager.handle(now, Input::UnbanAddress { ip });
+        }
+        self.bookkeeper.feed(&mut self.manager, now);
+    }
+
+    /// What happened with a peer goes into its record.
+    pub(crate) fn write_down(&mut self, event: &PeerEvent) {
+        let now = unix_time();
+        let keeper = &mut self.bookkeeper;
+        match *event {
+            PeerEvent::PeerConnected { id, conn, address, direction } => {
+                let inbound = direction == Direction::Inbound;
+                let entry = self.connections.get(&conn);
+                let port = entry.map_or(0, |entry| entry.listen_port);
+                let port = if inbound { port } else { address.port() };
+                if keeper.book.get(&id).is_none_or(|record| record.enode.tcp_port == 0) {
+                    keeper.meet(id, address.ip(), port, inbound);
+                }
+                keeper.book.connected(now, &id, !inbound);
+                let client = entry.map_or_else(String::new, |entry| entry.client.clone());
+                let text = format!("connected at {address}: {client}");
+                keeper.remember(&id, AttemptStage::Session, inbound, false, &text);
+            }
+            PeerEvent::PeerDisconnected { id, direction, lasted, reason, by } => {
+                keeper.book.disconnected(now, &id);
+                let text = format!("{}, after {} s", keeper.ending(reason, by), lasted.as_secs());
+                let inbound = direction == Direction::Inbound;
+                keeper.remember(&id, AttemptStage::Session, inbound, true, &text);
+            }
+            PeerEvent::DialFailed { target: TargetKey::Id(id), error, .. } => {
+                keeper.book.failed(now, &id);
+                keeper.remember(&id, AttemptStage::Dial, false, true, &error.to_string());
+            }
+            PeerEvent::HandshakeFailed { id, expected, address, direction, reason, by, .. } => {
+                // Both sides had dialled: no failure.
+                let Some(peer) = id.or(expected) else { return };
+                if reason == DisconnectReason::AlreadyConnected {
+                    return;
+                }
+                let inbound = direction == Direction::Inbound;
+                if let (true, Some(address), None) = (inbound, address, keeper.book.get(&peer)) {
+                    keeper.meet(peer, address.ip(), 0, true);
+                }
+                if !inbound {
+                    keeper.book.failed(now, &peer);
+                }
+                let proved = id.is_some() || inbound;
+                let stage = if proved { AttemptStage::Greeting } else { AttemptStage::Handshake };
+                let text = keeper.ending(reason, by);
+                keeper.remember(&peer, stage, inbound, true, &text);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn book_order(&mut self, order: BookOrder) {
+        let (now, unix) = (self.clock.now(), unix_time());
+        let book = &mut self.bookkeeper.book;
+        match order {
+            BookOrder::Want { enode, trusted, answer } => {
+                let _ = answer.send(self.want(&enode, trusted));
+            }
+            BookOrder::Forget(id) => {
+                book.forget(&id);
+                self.manager.handle(now, Input::RemoveNode { key: TargetKey::Id(id) });
+                let reason = DisconnectReason::Requested;
+                self.manager.handle(now, Input::Disconnect { id, reason });
+            }
+            BookOrder::Distrust(id) => {
+                let kind = match book.distrust(&id) {
+                    true => NodeKind::Static,
+                    false => NodeKind::Dynamic,
+                };
+                self.manager.handle(now, Input::Untrust { id, kind });
+            }
+            BookOrder::Ban { id, span, reason, answer } => {
+                let banned = book.ban(unix, &id, until(unix, span), &reason);
+                if banned.is_ok() {
+                    self.bookkeeper.cause = Some(format!("banned by the operator: {reason}"));
+                    self.manager.handle(now, Input::Ban { id });
+                    self.carry_out();
+                    self.bookkeeper.cause = None;
+                }
+                let _ = answer.send(banned);
+            }
+            BookOrder::Unban(id, answer) => {
+                let was = book.unban(&id);
+                self.manager.handle(now, Input::Unban { id });
+                if let Some(record) = book.get(&id).filter(|r| r.is_static || r.is_trusted) {
+                    let kind = if record.is_trusted { NodeKind::Trusted } else { NodeKind::Static };
+                    let target = (&record.enode).into();
+                    self.manager.handle(now, Input::AddNode { target, kind });
+                }
+                let _ = answer.send(was);
+            }
+            BookOrder::BanAddress { ip, span, reason, answer } => {
+                let banned = book.ban_ip(unix, ip, until(unix, span), &reason);
+                if banned.is_ok() {
+                    self.manager.handle(now, Input::BanAddress { ip });
+                }
+                let _ = answer.send(banned);
+            }
+            BookOrder::UnbanAddress(ip, answer) => {
+                let was = book.unban_ip(ip);
+                self.manager.handle(now, Input::UnbanAddress { ip });
+                let _ = answer.send(was);
+            }
+            BookOrder::Changes(answer) => {
+                let _ = answer.send(book.take_changes());
+            }
+            BookOrder::Stories(query, answer) => {
+                let _ = answer.send(self.stories(&query));
+            }
+        }
+    }
+
+    fn want(&mut self, enode: &Enode, trusted: bool) -> Result<(), PeerWishError> {
+        let (now, unix) = (self.clock.now(), unix_time());
+        if enode.tcp_port == 0 {
+            return Err(PeerWishError::NoPort);
+        }
+        if self.bookkeeper.book.is_banned(unix, &enode.id) {
+            return Err(PeerWishError::Banned);
+        }
+        self.bookkeeper.book.want(unix, enode, trusted)?;
+        let kind = if trusted { NodeKind::Trusted } else { NodeKind::Static };
+        self.manager.handle(now, Input::AddNode { target: enode.into(), kind });
+        Ok(())
+    }
+
+    /// What is known of those who are meant, connected ones first.
+    fn stories(&self, query: &PeerQuery) -> Vec<PeerStory> {
+        let (unix, book) = (unix_time(), &self.bookkeeper.book);
+        let ban_of = |ip: Option<IpAddr>| {
+            let ip = ip?.to_canonical();
+            book.banned_ips().find(|(banned, _)| *banned == ip).map(|(_, ban)| ban.clone())
+        };
+        let mut stories: Vec<PeerStory> = Vec::new();
+        for status in self.peers(self.clock.now()) {
+            let info = &status.info;
+            let at = info.address.map(|at| (Host::Ip(at.ip()), at.port()));
+            let target = info.target.as_ref().map(|target| (target.host.clone(), target.port));
+            let record = info.id.and_then(|id| book.get(&id));
+            let known = record.map(|r| (r.enode.host.clone(), r.enode.tcp_port));
+            let places = [at, target, known];
+            let new = !stories.iter().any(|story| story.id.is_some() && story.id == info.id);
+            if new && is_meant(query, info.id, places.iter().flatten()) {
+                let address_ban = ban_of(places.iter().flatten().find_map(|(host, _)| host.ip()));
+                let (id, record) = (info.id, record.cloned());
+                let status = Some(status);
+                stories.push(PeerStory {
+                    id,
+                    record,
+                    status,
+                    due_in: None,
+                    address_ban,
+                    now: unix,
+                });
+            }
+        }
+        for record in book.records() {
+            let id = record.enode.id;
+            let place = (record.enode.host.clone(), record.enode.tcp_port);
+            let new = !stories.iter().any(|story| story.id == Some(id));
+            if new && is_meant(query, Some(id), [&place].into_iter()) && stories.len() < MAX_STORIES
+            {
+                let due = book.due_at(&id).filter(|_| self.bookkeeper.dials);
+                stories.push(PeerStory {
+                    id: Some(id),
+                    record: Some(record.clone()),
+                    status: None,
+                    due_in: due.map(|at| Duration::from_secs(at.saturating_sub(unix))),
+                    address_ban: ban_of(place.0.ip()),
+                    now: unix,
+                });
+            }
+        }
+        stories.truncate(MAX_STORIES);
+        stories
+    }
+}
+
+fn is_meant<'a>(
+    query: &PeerQuery,
+    id: Option<PeerId>,
+    mut places: impl Iterator<Item = &'a (Host, u16)>,
+) -> bool {
+    match query {
+        PeerQuery::Id(wanted) => id == Some(*wanted),
+        PeerQuery::Prefix(prefix) => id.is_some_and(|id| id.to_string().starts_with(prefix)),
+        PeerQuery::Host(host, port) => {
+            places.any(|(at, tcp)| at == host && port.is_none_or(|port| port == *tcp))
+        }
+    }
+}
+
+impl P2pHandle {
+    /// Wants a connection to a node from now on, and after a restart if the book is kept.
+    ///
+    /// # Errors
+    /// See [`PeerWishError`].
+    pub async fn keep_peer(&self, enode: &Enode, trusted: bool) -> Result<(), PeerWishError> {
+        let enode = Box::new(enode.clone());
+        self.ask_book(|answer| BookOrder::Want { enode, trusted, answer }).await?
+    }
+
+    /// Forgets a node, whatever is known of it, and ends the session with it. Discovery may find it
+    /// again. A ban stays.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn drop_peer(&self, id: PeerId) -> Result<(), NodeEnded> {
+        self.order(Order::Book(BookOrder::Forget(id))).await
+    }
+
+    /// Trusts a node no more: its slot counts again. The session goes on, unless there is no slot.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn distrust_peer(&self, id: PeerId) -> Result<(), NodeEnded> {
+        self.order(Order::Book(BookOrder::Distrust(id))).await
+    }
+
+    /// Has nothing to do with a node for a time, or until [`unban_peer`](Self::unban_peer): its session
+    /// ends, it is not dialled, and it is refused as soon as it has proved who it is.
+    ///
+    /// # Errors
+    /// See [`PeerWishError`].
+    pub async fn ban_peer(
+        &self,
+        id: PeerId,
+        span: Option<Duration>,
+        reason: &str,
+    ) -> Result<(), PeerWishError> {
+        let reason = reason.to_owned();
+        let order = |answer| BookOrder::Ban { id, span, reason, answer };
+        Ok(self.ask_book(order).await??)
+    }
+
+    /// Lifts the ban of a node; says whether there was one.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn unban_peer(&self, id: PeerId) -> Result<bool, NodeEnded> {
+        self.ask_book(|answer| BookOrder::Unban(id, answer)).await
+    }
+
+    /// Takes no connection from an address and makes none to it, for a time or until
+    /// [`unban_address`](Self::unban_address).
+    ///
+    /// # Errors
+    /// See [`PeerWishError`]; loopback cannot be banned.
+    pub async fn ban_address(
+        &self,
+        ip: IpAddr,
+        span: Option<Duration>,
+        reason: &str,
+    ) -> Result<(), PeerWishError> {
+        let reason = reason.to_owned();
+        let order = |answer| BookOrder::BanAddress { ip, span, reason, answer };
+        Ok(self.ask_book(order).await??)
+    }
+
+    /// Lifts the ban of an address; says whether there was one.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn unban_address(&self, ip: IpAddr) -> Result<bool, NodeEnded> {
+        self.ask_book(|answer| BookOrder::UnbanAddress(ip, answer)).await
+    }
+
+    /// Everything that is known of the peers that are meant, at most sixteen.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn peer_stories(&self, query: PeerQuery) -> Result<Vec<PeerStory>, NodeEnded> {
+        self.ask_book(|answer| BookOrder::Stories(query, answer)).await
+    }
+
+    /// What changed in the address book since the last call. To be taken once before
+    /// [`shutdown`](Self::shutdown), while the peers that will be dialled first are still connected.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn take_book_changes(&self) -> Result<Changes, NodeEnded> {
+        self.ask_book(BookOrder::Changes).await
+    }
+
+    async fn ask_book<T>(
+        &self,
+        order: impl FnOnce(oneshot::Sender<T>) -> BookOrder,
+    ) -> Result<T, NodeEnded> {
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::Book(order(answer))).await?;
+        answered.await.map_err(|_| NodeEnded)
+    }
+}
