@@ -1,5 +1,8 @@
 //! The control plane's address book: what happens goes in, whom to dial comes out.
 
+mod handle;
+
+use core::cmp::Reverse;
 use core::net::IpAddr;
 use core::time::Duration;
 use std::time::SystemTime;
@@ -16,8 +19,8 @@ use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
 use tokio::sync::oneshot;
 
-use crate::handle::{NodeEnded, P2pHandle, PeerStatus};
-use crate::service::{Order, Service};
+use crate::handle::{NodeEnded, PeerStatus};
+use crate::service::Service;
 use crate::text::EscapedTo;
 
 /// How often the book is asked for somebody to dial, when there are free slots.
@@ -237,7 +240,7 @@ impl Service {
         let now = self.clock.now();
         let (ids, ips) = self.bookkeeper.book.lift_bans(unix_time());
         for id in ids {
-            self.manager.handle(now, Input::Unban { id });
+            self.let_in_again(id);
         }
         for ip in ips {
             self.manager.handle(now, Input::UnbanAddress { ip });
@@ -327,12 +330,7 @@ impl Service {
             }
             BookOrder::Unban(id, answer) => {
                 let was = book.unban(&id);
-                self.manager.handle(now, Input::Unban { id });
-                if let Some(record) = book.get(&id).filter(|r| r.is_static || r.is_trusted) {
-                    let kind = if record.is_trusted { NodeKind::Trusted } else { NodeKind::Static };
-                    let target = (&record.enode).into();
-                    self.manager.handle(now, Input::AddNode { target, kind });
-                }
+                self.let_in_again(id);
                 let _ = answer.send(was);
             }
             BookOrder::BanAddress { ip, span, reason, answer } => {
@@ -353,6 +351,18 @@ impl Service {
             BookOrder::Stories(query, answer) => {
                 let _ = answer.send(self.stories(&query));
             }
+        }
+    }
+
+    /// The ban of a node is over. If the operator had added it, that counts again.
+    fn let_in_again(&mut self, id: PeerId) {
+        let now = self.clock.now();
+        self.manager.handle(now, Input::Unban { id });
+        let record = self.bookkeeper.book.get(&id);
+        if let Some(record) = record.filter(|record| record.is_static || record.is_trusted) {
+            let kind = if record.is_trusted { NodeKind::Trusted } else { NodeKind::Static };
+            let target = (&record.enode).into();
+            self.manager.handle(now, Input::AddNode { target, kind });
         }
     }
 
@@ -378,7 +388,9 @@ impl Service {
             book.banned_ips().find(|(banned, _)| *banned == ip).map(|(_, ban)| ban.clone())
         };
         let mut stories: Vec<PeerStory> = Vec::new();
-        for status in self.peers(self.clock.now()) {
+        let mut peers = self.peers(self.clock.now());
+        peers.sort_by_key(|status| Reverse(status.info.state));
+        for status in peers {
             let info = &status.info;
             let at = info.address.map(|at| (Host::Ip(at.ip()), at.port()));
             let target = info.target.as_ref().map(|target| (target.host.clone(), target.port));
@@ -433,107 +445,5 @@ fn is_meant<'a>(
         PeerQuery::Host(host, port) => {
             places.any(|(at, tcp)| at == host && port.is_none_or(|port| port == *tcp))
         }
-    }
-}
-
-impl P2pHandle {
-    /// Wants a connection to a node from now on, and after a restart if the book is kept.
-    ///
-    /// # Errors
-    /// See [`PeerWishError`].
-    pub async fn keep_peer(&self, enode: &Enode, trusted: bool) -> Result<(), PeerWishError> {
-        let enode = Box::new(enode.clone());
-        self.ask_book(|answer| BookOrder::Want { enode, trusted, answer }).await?
-    }
-
-    /// Forgets a node, whatever is known of it, and ends the session with it. Discovery may find it
-    /// again. A ban stays.
-    ///
-    /// # Errors
-    /// When the node has ended.
-    pub async fn drop_peer(&self, id: PeerId) -> Result<(), NodeEnded> {
-        self.order(Order::Book(BookOrder::Forget(id))).await
-    }
-
-    /// Trusts a node no more: its slot counts again. The session goes on, unless there is no slot.
-    ///
-    /// # Errors
-    /// When the node has ended.
-    pub async fn distrust_peer(&self, id: PeerId) -> Result<(), NodeEnded> {
-        self.order(Order::Book(BookOrder::Distrust(id))).await
-    }
-
-    /// Has nothing to do with a node for a time, or until [`unban_peer`](Self::unban_peer): its session
-    /// ends, it is not dialled, and it is refused as soon as it has proved who it is.
-    ///
-    /// # Errors
-    /// See [`PeerWishError`].
-    pub async fn ban_peer(
-        &self,
-        id: PeerId,
-        span: Option<Duration>,
-        reason: &str,
-    ) -> Result<(), PeerWishError> {
-        let reason = reason.to_owned();
-        let order = |answer| BookOrder::Ban { id, span, reason, answer };
-        Ok(self.ask_book(order).await??)
-    }
-
-    /// Lifts the ban of a node; says whether there was one.
-    ///
-    /// # Errors
-    /// When the node has ended.
-    pub async fn unban_peer(&self, id: PeerId) -> Result<bool, NodeEnded> {
-        self.ask_book(|answer| BookOrder::Unban(id, answer)).await
-    }
-
-    /// Takes no connection from an address and makes none to it, for a time or until
-    /// [`unban_address`](Self::unban_address).
-    ///
-    /// # Errors
-    /// See [`PeerWishError`]; loopback cannot be banned.
-    pub async fn ban_address(
-        &self,
-        ip: IpAddr,
-        span: Option<Duration>,
-        reason: &str,
-    ) -> Result<(), PeerWishError> {
-        let reason = reason.to_owned();
-        let order = |answer| BookOrder::BanAddress { ip, span, reason, answer };
-        Ok(self.ask_book(order).await??)
-    }
-
-    /// Lifts the ban of an address; says whether there was one.
-    ///
-    /// # Errors
-    /// When the node has ended.
-    pub async fn unban_address(&self, ip: IpAddr) -> Result<bool, NodeEnded> {
-        self.ask_book(|answer| BookOrder::UnbanAddress(ip, answer)).await
-    }
-
-    /// Everything that is known of the peers that are meant, at most sixteen.
-    ///
-    /// # Errors
-    /// When the node has ended.
-    pub async fn peer_stories(&self, query: PeerQuery) -> Result<Vec<PeerStory>, NodeEnded> {
-        self.ask_book(|answer| BookOrder::Stories(query, answer)).await
-    }
-
-    /// What changed in the address book since the last call. To be taken once before
-    /// [`shutdown`](Self::shutdown), while the peers that will be dialled first are still connected.
-    ///
-    /// # Errors
-    /// When the node has ended.
-    pub async fn take_book_changes(&self) -> Result<Changes, NodeEnded> {
-        self.ask_book(BookOrder::Changes).await
-    }
-
-    async fn ask_book<T>(
-        &self,
-        order: impl FnOnce(oneshot::Sender<T>) -> BookOrder,
-    ) -> Result<T, NodeEnded> {
-        let (answer, answered) = oneshot::channel();
-        self.order(Order::Book(order(answer))).await?;
-        answered.await.map_err(|_| NodeEnded)
     }
 }

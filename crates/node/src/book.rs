@@ -14,8 +14,9 @@ use chainmesh_net::{P2pHandle, entropy};
 use chainmesh_proto::peers::book::{AddressBook, Changes, Loaded, RecordError};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
 use tracing::{info, warn};
+
+use crate::node::AbortOnDrop;
 
 /// Name of the file in a data directory.
 pub(crate) const BOOK_FILE_NAME: &str = "peers.redb";
@@ -53,7 +54,7 @@ enum BookFileError {
 pub(crate) struct BookKeeper {
     store: Arc<Mutex<Store>>,
     net: P2pHandle,
-    task: JoinHandle<()>,
+    task: AbortOnDrop,
 }
 
 #[derive(Debug)]
@@ -245,7 +246,7 @@ impl BookKeeper {
     /// Begins to write the book of a node.
     pub(crate) fn start(store: Store, net: P2pHandle) -> Self {
         let store = Arc::new(Mutex::new(store));
-        let task = tokio::spawn({
+        let task = AbortOnDrop(tokio::spawn({
             let (store, net) = (Arc::clone(&store), net.clone());
             async move {
                 loop {
@@ -255,7 +256,7 @@ impl BookKeeper {
                     store.save(changes).await;
                 }
             }
-        });
+        }));
         Self { store, net, task }
     }
 
@@ -263,7 +264,7 @@ impl BookKeeper {
     /// first the next time.
     pub(crate) async fn stop(self) {
         let mut store = self.store.lock().await;
-        self.task.abort();
+        drop(self.task);
         if let Ok(changes) = self.net.take_book_changes().await {
             store.save(changes).await;
         }

@@ -59,7 +59,7 @@ fn a_damaged_book_is_set_aside_and_the_node_runs() {
     let (blocks, dir) = (Blocks::make(1, 0), directory());
     std::fs::write(dir.path().join("peers.redb"), b"this is no address book").unwrap();
     let node = Process::run(dir.path(), &["--genesis", &blocks.genesis()]);
-    assert!(node.log().contains("was set aside"), "{}", node.log());
+    node.says("was set aside");
     let names = std::fs::read_dir(dir.path()).unwrap();
     let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
     let aside =

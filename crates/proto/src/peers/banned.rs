@@ -45,9 +45,8 @@ impl PeerManager {
         self.banned.ids.insert(id);
         let with = |conn: &super::Connection| conn.id == Some(id) || conn.expected == Some(id);
         self.close_all(now, with);
-        for key in self.targets_of(&id) {
-            self.remove_node(now, &key);
-        }
+        // A target without an ID stays: somebody else may be there the next time.
+        self.remove_node(now, &TargetKey::Id(id));
     }
 
     /// [`Input::BanAddress`](super::Input::BanAddress).

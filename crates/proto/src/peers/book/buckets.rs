@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::{B256, keccak256};
 use chainmesh_identity::{Enode, Host, PeerId};
 
+use super::record::{AddressOrigin, PeerRecord};
 use crate::discovery::{Prefix, is_lan};
 
 /// Buckets for records that no dial of ours has proved. Bitcoin has 1,024 for a network of 10^5 nodes and
@@ -58,9 +59,16 @@ fn network_of_ip(ip: IpAddr) -> Network {
     }
 }
 
-/// The network of a teller. All that this node's operator says is of one.
-pub(super) fn source_network(source: Option<IpAddr>) -> Network {
-    source.map_or_else(Vec::new, network_of_ip)
+/// The network of whoever told of a record. One that discovery found, or that came to us, is its own
+/// teller; all that this node's operator says is of one.
+pub(super) fn teller(record: &PeerRecord) -> Network {
+    match (record.origin, record.source) {
+        (AddressOrigin::Discovery | AddressOrigin::Inbound, _) => {
+            network(&record.enode.host, record.enode.tcp_port)
+        }
+        (_, Some(ip)) => network_of_ip(ip),
+        (_, None) => Vec::new(),
+    }
 }
 
 /// The /24 (IPv6 /48) of an address; `None` for local networks and names.
@@ -111,9 +119,10 @@ impl Places {
         u16::try_from(number % u64::from(limit.max(1))).unwrap_or_default()
     }
 
-    /// Where a record stands that was told by `source`.
-    pub(super) fn new_place(&self, enode: &Enode, source: Option<IpAddr>) -> Place {
-        let (network, source) = (network(&enode.host, enode.tcp_port), source_network(source));
+    /// Where a record stands that has not been a peer.
+    pub(super) fn new_place(&self, record: &PeerRecord) -> Place {
+        let enode = &record.enode;
+        let (network, source) = (network(&enode.host, enode.tcp_port), teller(record));
         let one = self.number(0, &[&source, &network], NEW_BUCKETS_PER_SOURCE);
         let bucket = self.number(1, &[&source, &one.to_be_bytes()], NEW_BUCKETS);
         self.place(Half::New, bucket, &enode.id)

@@ -219,7 +219,7 @@ impl AddressBook {
     fn insert_new(&mut self, now: UnixTime, mut record: PeerRecord) -> Added {
         let prefix = buckets::prefix(&record.enode.host);
         let pinned = record.is_pinned();
-        let place = self.places.new_place(&record.enode, record.source);
+        let place = self.places.new_place(&record);
         let crowded = prefix.and_then(|prefix| self.prefixes.get(&prefix).copied());
         let refused = if crowded.is_some_and(|count| count >= MAX_RECORDS_PER_PREFIX) {
             Some(Added::TooManyOfPrefix)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chainmesh_identity::{Enode, PeerId};
 use rand_core::Rng;
 
-use super::buckets::{Half, source_network};
+use super::buckets::{Half, teller};
 use super::{AddressBook, UnixTime};
 
 /// Wait after the first failure before a record is a candidate again, seconds; it doubles with each.
@@ -54,8 +54,8 @@ impl AddressBook {
         }
         for (_, id) in self.places.of(Half::New) {
             if !chosen.contains(&id) && usable(self, &id) {
-                let source = self.get(&id).and_then(|record| record.source);
-                new.entry(source_network(source)).or_default().push(id);
+                let teller = self.get(&id).map(teller).unwrap_or_default();
+                new.entry(teller).or_default().push(id);
             }
         }
         let mut of_tried = self.rng.next_u32() & 1 == 0;

@@ -155,7 +155,7 @@ fn check(book: &AddressBook) {
         assert_eq!(book.places.at(place), Some(*id));
         assert_eq!(entry.record.tried, place.half == Half::Tried);
         let computed = match place.half {
-            Half::New => book.places.new_place(&entry.record.enode, entry.record.source),
+            Half::New => book.places.new_place(&entry.record),
             Half::Tried => book.places.tried_place(&entry.record.enode),
         };
         assert_eq!(place, computed);
