@@ -26,4 +26,12 @@ impl Clock {
         let far = || self.epoch + core::time::Duration::from_secs(1 << 30);
         tokio::time::Instant::from_std(self.epoch.checked_add(since).unwrap_or_else(far))
     }
+
+    /// Waits until a machine wants to be woken; for ever if it does not.
+    pub(crate) async fn sleep_until(self, deadline: Option<Instant>) {
+        match deadline {
+            Some(at) => tokio::time::sleep_until(self.at(at)).await,
+            None => core::future::pending().await,
+        }
+    }
 }

@@ -146,12 +146,7 @@ impl Service {
         let done = loop {
             self.carry_out();
             let deadline = self.manager.poll_timeout();
-            let timer = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(self.clock.at(at)).await,
-                    None => core::future::pending().await,
-                }
-            };
+            let timer = self.clock.sleep_until(deadline);
             tokio::select! {
                 Some((conn, report)) = self.reports.recv() => self.report(conn, report),
                 Some((stream, address)) = self.accepted.recv() => {

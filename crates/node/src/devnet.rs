@@ -4,6 +4,7 @@
 //! Node 1 makes the blocks (or imports them from a file); the others know nothing but its enode
 //! URL. Each has a data directory of its own, so `chainmesh peers` and `geth attach` reach it there.
 
+mod accounts;
 mod chatter;
 mod events;
 mod json;
@@ -14,6 +15,7 @@ mod sample;
 mod screen;
 mod summary;
 mod table;
+mod traffic;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,6 +49,8 @@ pub(crate) struct DevnetOptions {
     pub(crate) chain: Option<(PathBuf, PathBuf)>,
     /// Whether it is a consortium: certificates, TLS, a mesh.
     pub(crate) consortium: bool,
+    /// Transactions that the network makes by itself, a second.
+    pub(crate) transactions: u32,
     /// JSON lines instead of a table.
     pub(crate) json: bool,
 }

@@ -62,12 +62,7 @@ impl Service {
         loop {
             self.carry_out(&mut found).await;
             let deadline = self.machine.poll_timeout();
-            let timer = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(self.clock.at(at)).await,
-                    None => core::future::pending().await,
-                }
-            };
+            let timer = self.clock.sleep_until(deadline);
             tokio::select! {
                 received = self.socket.recv_from(&mut buffer) => match received {
                     Ok((size, from)) => self.datagram(from, buffer.get(..size).unwrap_or_default()),

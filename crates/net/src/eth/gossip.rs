@@ -146,12 +146,7 @@ impl GossipDriver {
                 outputs.into_iter().for_each(|output| self.carry_out(&eth, output));
                 continue;
             }
-            let timer = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(self.clock.at(at)).await,
-                    None => core::future::pending().await,
-                }
-            };
+            let timer = self.clock.sleep_until(deadline);
             tokio::select! {
                 () = self.moved.notified() => {}
                 () = timer => self.machine().handle_timeout(self.clock.now()),

@@ -79,12 +79,7 @@ impl SyncDriver {
                 }
                 continue;
             }
-            let timer = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(self.clock.at(at)).await,
-                    None => core::future::pending().await,
-                }
-            };
+            let timer = self.clock.sleep_until(deadline);
             tokio::select! {
                 () = self.moved.notified() => {}
                 () = timer => self.machine().handle_timeout(self.clock.now()),

@@ -113,12 +113,7 @@ impl MeshService {
     pub(crate) async fn run(self, mut ended: watch::Receiver<()>) {
         loop {
             let deadline = self.mesh.poll_timeout();
-            let timer = async {
-                match deadline {
-                    Some(at) => tokio::time::sleep_until(self.shared.clock.at(at)).await,
-                    None => core::future::pending().await,
-                }
-            };
+            let timer = self.shared.clock.sleep_until(deadline);
             tokio::select! {
                 () = self.shared.moved.notified() => {}
                 () = timer => self.mesh.handle_timeout(),

@@ -12,8 +12,9 @@ use crate::devnet::{self, DevnetOptions};
 /// Run a whole network in one process, and watch it
 ///
 /// Several nodes on loopback, connected over RLPx as they would be over the Internet. The first one
-/// makes an empty block every period (or has the blocks of a file); the others know nothing but its
-/// enode URL, and synchronise. A terminal shows a live table; other output gets one line a second.
+/// makes a block every period (or has the blocks of a file); the others know nothing but its enode
+/// URL, and synchronise. Some accounts have money, and the last node sends a few payments; each node
+/// serves JSON-RPC at the address that it prints, from 8545 on if these ports are free. A terminal shows a live table; other output gets one line a second.
 /// q, Ctrl-C or SIGTERM ends it, with a summary.
 ///
 /// With --consortium it has a CA and a certificate for each node, and the nodes are connected over
@@ -56,6 +57,10 @@ pub(super) struct DevnetArgs {
     /// End after so many seconds
     #[arg(long, value_name = "SECS")]
     duration: Option<u64>,
+    /// Payments that the network makes by itself, a second; 0 for none
+    #[arg(long, value_name = "NUMBER", default_value_t = 2,
+          value_parser = clap::value_parser!(u32).range(0..=1000))]
+    transactions: u32,
     /// Make it a consortium: a CA, certificates, TLS, and a mesh in which one pair has no link
     #[arg(long)]
     consortium: bool,
@@ -96,6 +101,7 @@ pub(super) fn run(args: DevnetArgs) -> anyhow::Result<()> {
         temporary: temporary.is_some(),
         chain: args.genesis.zip(args.chain),
         consortium: args.consortium,
+        transactions: args.transactions,
         json: args.json,
     };
     let result = super::runtime()?.block_on(devnet::run(options));

@@ -138,6 +138,9 @@ fn wei(amount: &str) -> Option<U256> {
             None => (amount.strip_suffix("wei").unwrap_or(amount), "wei"),
         },
     };
+    if number.is_empty() {
+        return None;
+    }
     if unit == "wei" {
         return number.parse().ok();
     }

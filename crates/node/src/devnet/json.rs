@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::chatter::Pings;
 use super::mesh::{MeshView, Route};
 use super::sample::{NodeView, View};
+use super::traffic::Payments;
 
 /// One line of `chainmesh devnet --json`, with the events after the first `seen`.
 pub(super) fn status(view: &View, seen: u64) -> String {
@@ -22,6 +23,7 @@ pub(super) fn status(view: &View, seen: u64) -> String {
             "blocksPerSecond": rounded(node.blocks_per_second),
             "bytesIn": node.bytes_in,
             "bytesOut": node.bytes_out,
+            "pool": node.pool,
             "mesh": node.mesh.as_ref().map(mesh),
         })
     };
@@ -32,6 +34,7 @@ pub(super) fn status(view: &View, seen: u64) -> String {
         "seconds": rounded(view.elapsed.as_secs_f64()),
         "synced": view.synced,
         "nodes": view.nodes.iter().map(node).collect::<Vec<_>>(),
+        "payments": view.payments.as_ref().map(payments),
         "pings": view.consortium.as_ref().map(|consortium| pings(&consortium.pings)),
         "events": events.map(event).collect::<Vec<_>>(),
     })
@@ -56,6 +59,7 @@ pub(super) fn summary(view: &View) -> String {
         "type": "summary",
         "seconds": rounded(view.elapsed.as_secs_f64()),
         "headsAgree": view.heads_agree(),
+        "payments": view.payments.as_ref().map(payments),
         "pings": view.consortium.as_ref().map(|consortium| pings(&consortium.pings)),
         "nodes": view.nodes.iter().map(node).collect::<Vec<_>>(),
     })
@@ -87,6 +91,11 @@ fn pings(pings: &Pings) -> Value {
         "lost": pings.lost,
         "milliseconds": pings.last.map(|last| rounded(last.as_secs_f64() * 1000.0)),
     })
+}
+
+/// The payments that the network makes by itself.
+fn payments(payments: &Payments) -> Value {
+    json!({"sent": payments.sent, "included": payments.included})
 }
 
 /// Three digits behind the point: more say nothing here.

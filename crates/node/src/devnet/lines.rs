@@ -20,8 +20,12 @@ pub(super) fn status(view: &View) -> String {
         format!("members {members}  delivered {delivered}  1 to {} {answer}  ", view.nodes.len())
     });
     let mesh = mesh.unwrap_or_default();
+    let payments = view.payments.map(|payments| {
+        format!("payments {} sent, {} in blocks  ", payments.sent, payments.included)
+    });
+    let payments = payments.unwrap_or_default();
     format!(
-        "{}  head {} {}  heads {}  peers {}  {mesh}{:.1} blocks/s  in {}  out {}  {}",
+        "{}  head {} {}  heads {}  peers {}  {mesh}{payments}{:.1} blocks/s  in {}  out {}  {}",
         at(view.elapsed),
         view.best.number,
         short_hash(&view.best.hash),

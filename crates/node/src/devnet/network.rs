@@ -16,7 +16,8 @@ use tokio::task::JoinHandle;
 
 use super::chatter::Chatter;
 use super::sample::Sampler;
-use super::{DevnetOptions, mesh};
+use super::traffic::{Payments, Traffic};
+use super::{DevnetOptions, accounts, mesh};
 use crate::cli::output::grouped;
 use crate::config::NodeAddress;
 use crate::data_dir::{DataDir, DataDirError};
@@ -26,6 +27,9 @@ use crate::validator::ValidatorOptions;
 
 /// Chain ID of a new development network: geth's `--dev` has the same.
 const DEV_CHAIN_ID: u64 = 1337;
+
+/// JSON-RPC of the first node, where it is free: geth's port.
+const RPC_PORT: u16 = 8545;
 
 /// Name of the genesis file in the directory of a development network.
 const GENESIS_FILE: &str = "genesis.json";
@@ -88,6 +92,9 @@ pub(super) struct Network {
     /// The directory of the network, if it is a consortium.
     consortium: Option<PathBuf>,
     chatter: Option<Chatter>,
+    /// Payments a second, and those under way.
+    transactions: u32,
+    traffic: Option<Traffic>,
 }
 
 impl Network {
@@ -107,7 +114,15 @@ impl Network {
         };
         let members = tokio::task::spawn_blocking(open).await??;
         let consortium = options.consortium.then(|| options.data_dir.clone());
-        let mut network = Self { members, import: None, begun: false, consortium, chatter: None };
+        let mut network = Self {
+            members,
+            import: None,
+            begun: false,
+            consortium,
+            chatter: None,
+            transactions: options.transactions,
+            traffic: None,
+        };
         if let (Some((_, path)), Some(first)) = (&options.chain, network.members.first()) {
             network.import = Some(Import::start(path, &first.chain)?);
         }
@@ -126,6 +141,11 @@ impl Network {
     /// What the nodes of a consortium say to each other.
     pub(super) const fn chatter(&self) -> Option<&Chatter> {
         self.chatter.as_ref()
+    }
+
+    /// What became of the payments of the network, if it makes some.
+    pub(super) fn payments(&self) -> Option<Payments> {
+        self.traffic.as_ref().map(Traffic::payments)
     }
 
     /// Whether every node has its network.
@@ -178,7 +198,7 @@ impl Network {
             options.listen_address = Ipv4Addr::LOCALHOST.into();
             options.port = 0;
             options.max_peers = max_peers;
-            options.rpc = endpoint();
+            options.rpc = endpoint(index);
             options.validator = validator;
             if self.consortium.is_some() {
                 // By their addresses, as in a node list of FISCO: the certificate says who is there.
@@ -201,6 +221,7 @@ impl Network {
             started.push(node.enode.clone());
             member.node = Some(node);
         }
+        self.begin_payments(sampler);
         if let Some(data_dir) = &self.consortium {
             sampler.tell(format!("to see it from inside: {}", mesh::hint(data_dir)));
             let nodes = self.members.iter().filter_map(|member| member.node.as_ref());
@@ -210,7 +231,23 @@ impl Network {
         Ok(())
     }
 
+    /// The last node sends payments, where blocks are made and there is money for it.
+    fn begin_payments(&mut self, sampler: &mut Sampler) {
+        let makes_blocks = self.members.iter().any(|member| member.role == Role::Validator);
+        let Some(last) = self.members.last().filter(|_| makes_blocks) else { return };
+        let pool = last.node.as_ref().and_then(Node::pool);
+        let traffic = pool.and_then(|pool| Traffic::start(&last.chain, pool, self.transactions));
+        if traffic.is_some() {
+            sampler.tell(format!("node {} sends payments", self.members.len()));
+        }
+        if let Some(hint) = accounts::hint(&last.chain) {
+            sampler.tell(hint);
+        }
+        self.traffic = traffic;
+    }
+
     pub(super) fn stop_making_blocks(&mut self) {
+        self.traffic = None;
         self.members
             .iter_mut()
             .filter_map(|member| member.node.as_mut())
@@ -220,6 +257,7 @@ impl Network {
     /// Ends all nodes.
     pub(super) async fn stop(self) {
         drop(self.chatter);
+        drop(self.traffic);
         if let Some(import) = self.import {
             import.shared.stop.store(true, Relaxed);
             // Whatever came of it, what it has stored is kept.
@@ -253,9 +291,14 @@ impl Import {
     }
 }
 
-/// JSON-RPC over HTTP and WebSocket on one port, for programs on this machine.
-fn endpoint() -> HttpOptions {
+/// JSON-RPC over HTTP and WebSocket on one port, for programs on this machine: on the port that
+/// wallets look at for the first node, the next one for the second and so on, where they are free.
+fn endpoint(index: usize) -> HttpOptions {
+    let wanted = u16::try_from(index).ok().and_then(|index| RPC_PORT.checked_add(index));
+    let wanted = SocketAddr::from((Ipv4Addr::LOCALHOST, wanted.unwrap_or(0)));
+    let is_free = std::net::TcpListener::bind(wanted).is_ok();
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let anywhere = if is_free { wanted } else { anywhere };
     let apis = Apis::of(&[Api::Debug, Api::Eth, Api::Net, Api::Txpool, Api::Web3]);
     HttpOptions {
         http: Some(anywhere),
@@ -331,7 +374,7 @@ fn open_first(path: &Path, period: Option<u64>, genesis: Option<&Path>) -> anyho
         period: period.unwrap_or(DEFAULT_PERIOD),
         timestamp: crate::unix_time(),
         signers: vec![clique::address(key.public_key())],
-        balances: Vec::new(),
+        balances: accounts::balances(),
     });
     Ok(DataDir::open(path, Some(ChainSpec::new(genesis)?))?)
 }

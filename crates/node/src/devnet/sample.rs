@@ -15,7 +15,9 @@ use super::chatter::{Chatter, Pings};
 use super::events::{Event, Events};
 use super::mesh::{self, MeshView};
 use super::network::{Member, Network, Role};
+use super::traffic::Payments;
 use crate::cli::output::short_hash;
+use crate::node::Node;
 
 /// Time over which blocks per second are measured.
 const RATE_WINDOW: Duration = Duration::from_secs(5);
@@ -76,6 +78,8 @@ pub(super) struct NodeView {
     pub(super) blocks_per_second: f64,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    /// Transactions that wait for a block.
+    pub(super) pool: usize,
     /// In a consortium: how it sees the mesh.
     pub(super) mesh: Option<MeshView>,
     /// Blocks that others have and it has not.
@@ -107,6 +111,8 @@ pub(super) struct View {
     pub(super) best: ChainHead,
     /// Whether all nodes are on one chain, and miss at most the block that is on its way.
     pub(super) synced: bool,
+    /// What became of the payments of the network, where it makes some.
+    pub(super) payments: Option<Payments>,
     /// In a consortium.
     pub(super) consortium: Option<ConsortiumView>,
     /// The last events, oldest first.
@@ -178,6 +184,7 @@ pub(super) struct Sampler {
     numbers: HashMap<PeerId, usize>,
     events: Events,
     told_synced: bool,
+    payments: Option<Payments>,
 }
 
 impl Sampler {
@@ -188,6 +195,7 @@ impl Sampler {
             numbers: HashMap::new(),
             events: Events::default(),
             told_synced: false,
+            payments: None,
         }
     }
 
@@ -234,7 +242,15 @@ impl Sampler {
         self.sync_events(&nodes, best, synced);
         let (events, event_count) = self.events.snapshot();
         let elapsed = now - self.began;
-        Ok(View { elapsed, nodes, best, synced, consortium, events, event_count })
+        let payments = self.payments(network);
+        Ok(View { elapsed, nodes, best, synced, payments, consortium, events, event_count })
+    }
+
+    /// What became of the payments; those of the end stay when no more are made.
+    fn payments(&mut self, network: &Network) -> Option<Payments> {
+        let now = network.payments();
+        self.payments = now.or(self.payments);
+        self.payments
     }
 
     /// Connections that came and went since the last look. Both ends know of them; the word of the
@@ -301,6 +317,7 @@ fn view(
         blocks_per_second: memory.rate(now, head.number),
         bytes_in,
         bytes_out,
+        pool: member.node.as_ref().and_then(Node::pool).map_or(0, |pool| pool.status().pending),
         mesh: None,
         missing,
     }

@@ -41,6 +41,15 @@ pub(super) fn text(view: &View, kept: Option<&Path>) -> String {
         lines.push(String::new());
         lines.push(messages(view.nodes.len(), &consortium.pings));
     }
+    if let Some(payments) = &view.payments {
+        lines.push(String::new());
+        lines.push(format!(
+            "Of {} payments that node {} sent, {} are in blocks.",
+            grouped(payments.sent),
+            view.nodes.len(),
+            grouped(payments.included),
+        ));
+    }
     if let Some(path) = kept {
         lines.push(String::new());
         lines.push(format!(

@@ -85,6 +85,17 @@ fn heads(line: &Value) -> Vec<(u64, &str)> {
 }
 
 #[test]
+fn payments_through_the_last_node_are_in_blocks_of_the_first() {
+    let mut devnet = Devnet::start(&["--transactions", "20"]);
+    let (line, events) = devnet
+        .until(|line| line["payments"]["included"].as_u64() >= Some(10) && line["synced"] == true);
+    assert!(line["payments"]["sent"].as_u64() >= line["payments"]["included"].as_u64());
+    assert!(events.iter().any(|event| event.contains("10000 ether each")), "{events:?}");
+    let summary = devnet.end();
+    assert!(summary["payments"]["included"].as_u64() >= Some(10), "{summary}");
+}
+
+#[test]
 fn four_nodes_make_blocks_and_agree() {
     let mut devnet = Devnet::start(&[]);
     let (line, events) = devnet.until(|line| line["synced"] == true && heads(line)[0].0 >= 2);

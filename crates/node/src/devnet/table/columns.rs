@@ -31,13 +31,14 @@ const SYNC: Column =
     Column { name: "SYNC", width: Constraint::Min(8), number: false, text: |_| String::new() };
 
 /// Of a network without a mesh.
-pub(super) const OPEN: [Column; 9] = [
+pub(super) const OPEN: [Column; 10] = [
     NODE,
     ROLE,
     Column::number("PEERS", 5, |node| node.peers.to_string()),
     Column::number("HEAD", 9, |node| grouped(node.head.number)),
     Column::text("HASH", 9, |node| short_hash(&node.head.hash)),
     Column::number("BLK/S", 6, |node| rate(node.blocks_per_second)),
+    Column::number("POOL", 5, |node| grouped(node.pool as u64)),
     Column::number("IN", 7, |node| bytes(node.bytes_in)),
     Column::number("OUT", 7, |node| bytes(node.bytes_out)),
     SYNC,
