@@ -64,7 +64,7 @@ fn a_peer_in_its_place_is_tested_before_a_newcomer_gets_it() {
     // Later it is to be dialled, and keeps its place when it answers.
     let later = NOW + PROVEN_FOR + 1;
     good(&mut book, later, &newcomer);
-    assert_eq!(book.candidates(later, 1, |_| true), [old.clone()]);
+    assert_eq!(book.candidates(later, 1, |_| true), std::slice::from_ref(&old));
     book.connected(later, &old.id, true);
     book.disconnected(later, &old.id);
     assert!(book.get(&old.id).unwrap().tried && !book.get(&newcomer.id).unwrap().tried);
