@@ -160,7 +160,7 @@ fn create(path: &Path) -> Result<Database, redb::Error> {
 }
 
 fn read(path: &Path, local_id: PeerId) -> Result<(Database, Option<Loaded>), BookFileError> {
-    let length = path.metadata().map_err(|error| redb::Error::Io(error))?.len();
+    let length = path.metadata().map_err(redb::Error::Io)?.len();
     if length > MAX_FILE_BYTES {
         return Err(BookFileError::TooLong(length));
     }

@@ -77,7 +77,7 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
             Banned::Id(id) => context.net.unban_peer(id).await,
             Banned::Address(ip) => context.net.unban_address(ip).await,
         };
-        RpcResult::Ok(was.map_err(internal)?)
+        was.map_err(internal)
     })?;
     module.register_async_method("chainmesh_wantedPeers", |_, context, _| async move {
         let peers = context.net.peers().await.map_err(internal)?;

@@ -50,10 +50,9 @@ pub(super) fn show(story: &PeerReport) -> anyhow::Result<()> {
     line("peer", story.id.as_deref().unwrap_or("not known"))?;
     line("enode", story.enode.as_deref().unwrap_or("not known where it listens"))?;
     let mut state = story.state.clone();
-    for part in [&story.direction, &story.slot.as_ref().map(|slot| format!("{slot} slot"))] {
-        if let Some(part) = part {
-            state = format!("{state}, {part}");
-        }
+    let slot = story.slot.as_ref().map(|slot| format!("{slot} slot"));
+    for part in [&story.direction, &slot].into_iter().flatten() {
+        state = format!("{state}, {part}");
     }
     if let Some(seconds) = story.connected_seconds {
         state = format!("{state}, for {}", span(seconds));
