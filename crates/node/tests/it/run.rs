@@ -121,7 +121,7 @@ fn the_socket_is_private_and_goes_with_the_node() {
     let mut left: Vec<_> =
         fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     left.sort();
-    assert_eq!(left, ["LOCK", "chain.redb", "p2p_key", "transactions.rlp"]);
+    assert_eq!(left, ["LOCK", "chain.redb", "p2p_key", "peers.redb", "transactions.rlp"]);
 }
 
 #[test]

@@ -269,10 +269,13 @@ impl Model {
         assert_eq!(dynamic, manager.dynamic_targets);
     }
 
-    /// From now on every node answers: each dial succeeds, each handshake is
+    /// From now on nobody is banned and every node answers: each dial succeeds, each handshake is
     /// completed, each probe is answered.
     fn heal(&mut self, time: Duration) {
         let end = self.bed.now + time;
+        for number in 1..=NODES {
+            self.handle(Input::Unban { id: id(number) });
+        }
         loop {
             for conn in core::mem::take(&mut self.probed) {
                 self.handle(Input::Alive { conn });
