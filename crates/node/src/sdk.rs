@@ -9,6 +9,7 @@
 //! | `metered.rs` | how many bytes of unfinished messages there may be |
 //! | `clients.rs` | [`PortCertificates`]: who is there, to be judged again |
 //! | `secure.rs` | TLS with the clients, and who they are |
+//! | `gather.rs` | small writes that leave together, below TLS |
 //! | `conversation.rs` | what a connection of either port does until it ends |
 //! | `channel.rs` | a connection of the channel protocol |
 //! | `websocket.rs` | a connection of the WebSocket protocol |
@@ -19,6 +20,7 @@ mod calls;
 mod channel;
 mod clients;
 mod conversation;
+mod gather;
 mod greeting;
 mod ledger;
 mod metered;

@@ -87,6 +87,14 @@ impl SdkLink {
         self.mesh.amop(input);
     }
 
+    /// The SDK has said all this, in this order: the same as one by one, with less waiting for
+    /// others.
+    pub fn handle_all(&self, inputs: Vec<Input>) {
+        if !inputs.is_empty() {
+            self.mesh.amop_all(inputs);
+        }
+    }
+
     /// Bytes of answers that wait in the queue: who has many is not to be listened to.
     #[must_use]
     pub fn answers(&self) -> usize {
@@ -97,15 +105,21 @@ impl SdkLink {
     pub async fn next(&self) -> SdkCommand {
         loop {
             let moved = self.queue.moved.notified();
-            let (command, room) = self.queue.pop();
-            if room {
-                self.handle(Input::Room { session: self.session });
-            }
-            match command {
+            match self.try_next() {
                 Some(command) => return command,
                 None => moved.await,
             }
         }
+    }
+
+    /// The same, if it waits already.
+    #[must_use]
+    pub fn try_next(&self) -> Option<SdkCommand> {
+        let (command, room) = self.queue.pop();
+        if room {
+            self.handle(Input::Room { session: self.session });
+        }
+        command
     }
 }
 

@@ -1,8 +1,10 @@
 //! A connection of the channel protocol: bytes in, one frame after the other out.
 //!
 //! Each frame is given to TLS by itself, head and body at once, so no record holds parts of two
-//! frames: the SDKs for Go, Python and Node.js read at most one frame from a record.
+//! frames: the SDKs for Go, Python and Node.js read at most one frame from a record. The records of
+//! all frames that wait leave together ([`super::gather`]); without TLS the frames do.
 
+use core::mem::MaybeUninit;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::collections::VecDeque;
@@ -28,6 +30,8 @@ use super::secure::{Client, Stream};
 
 /// Bytes read at once.
 const READ: usize = 16 * 1024;
+/// Frames that are written at once without TLS.
+const AT_ONCE: usize = 32;
 
 /// One connection.
 struct Conversation {
@@ -44,6 +48,8 @@ struct Frames {
     /// Heads and bodies, and whether it is an answer.
     waiting: VecDeque<([Bytes; 2], bool)>,
     backlog: Backlog,
+    /// Each is to be a write of its own.
+    one_by_one: bool,
     /// TLS may hold something back.
     unflushed: bool,
 }
@@ -57,7 +63,8 @@ pub(super) async fn serve(
 ) -> End {
     let config = ChannelConfig::new(link.session(), client.identity);
     let face = Channel::new(config, link.now());
-    let (received, frames) = (BytesMut::new(), Frames::default());
+    let frames = Frames { one_by_one: client.has_records, ..Frames::default() };
+    let received = BytesMut::new();
     let stream = client.stream;
     let calls = Calls::new(ledger, Generation::Two, &link);
     let mut talk = Conversation { face, calls, stream, received, frames };
@@ -121,20 +128,26 @@ impl Talk for Conversation {
     }
 
     fn carry_out(&mut self, link: &mut SdkLink) -> Result<(), End> {
+        let mut said = Vec::new();
+        let mut end = Ok(());
         while let Some(output) = self.face.poll() {
             match output {
                 Output::Send { head, body, push } => self.frames.put([head, body], push.is_none()),
-                Output::Broker(input) => link.handle(input),
+                Output::Broker(input) => said.push(input),
                 Output::Rpc { seq, body } => {
                     if let Some(body) = self.calls.ask(link, seq.clone(), &body) {
                         self.face.handle(link.now(), Input::RpcAnswer { seq, body });
                     }
                 }
                 Output::Notice(notice) => tell(link, &notice),
-                Output::Close(fault) => return Err(End::Fault(fault)),
+                Output::Close(fault) => {
+                    end = Err(End::Fault(fault));
+                    break;
+                }
             }
         }
-        Ok(())
+        link.handle_all(said);
+        end
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
@@ -164,33 +177,55 @@ impl Frames {
         self.waiting.push_back((frame, answer));
     }
 
-    /// Ready when something was written; pending also when there is nothing to be written. When a
-    /// part of a frame was taken, the rest of it is what is written next.
+    /// Ready when something was written, all that waits if there is room; pending also when there is
+    /// nothing to be written. When a part of a frame was taken, the rest of it is what is written
+    /// next.
     fn poll_write(
         &mut self,
         stream: &mut dyn Stream,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let Some((frame, answer)) = self.waiting.front_mut() else {
-            if !self.unflushed {
-                return Poll::Pending;
+        let mut moved = false;
+        while !self.waiting.is_empty() {
+            match self.write_once(stream, cx)? {
+                Poll::Ready(()) => moved = true,
+                Poll::Pending if moved => return Poll::Ready(Ok(())),
+                Poll::Pending => return Poll::Pending,
             }
-            ready!(Pin::new(stream).poll_flush(cx))?;
+        }
+        if self.unflushed && Pin::new(stream).poll_flush(cx)?.is_ready() {
             self.unflushed = false;
-            return Poll::Pending;
-        };
-        let parts = [IoSlice::new(&frame[0]), IoSlice::new(&frame[1])];
-        let written = ready!(Pin::new(stream).poll_write_vectored(cx, &parts))?;
-        if written == 0 {
+        }
+        if moved { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn write_once(
+        &mut self,
+        stream: &mut dyn Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut parts = [IoSlice::new(&[]); 2 * AT_ONCE];
+        let frames = self.waiting.iter().take(if self.one_by_one { 1 } else { AT_ONCE });
+        for (place, part) in parts.iter_mut().zip(frames.flat_map(|(frame, _)| frame)) {
+            *place = IoSlice::new(part);
+        }
+        let parts = parts.get(..2 * self.waiting.len()).unwrap_or(&parts);
+        let parts = if self.one_by_one { parts.get(..2).unwrap_or(parts) } else { parts };
+        let mut left = ready!(Pin::new(stream).poll_write_vectored(cx, parts))?;
+        if left == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.unflushed = true;
-        let of_head = written.min(frame[0].len());
-        frame[0].advance(of_head);
-        let of_body = (written - of_head).min(frame[1].len());
-        frame[1].advance(of_body);
-        self.backlog.remove(of_head + of_body, *answer);
-        if frame.iter().all(Bytes::is_empty) {
+        while let Some((frame, answer)) = self.waiting.front_mut() {
+            for part in &mut *frame {
+                let of_part = left.min(part.len());
+                part.advance(of_part);
+                self.backlog.remove(of_part, *answer);
+                left -= of_part;
+            }
+            if !frame.iter().all(Bytes::is_empty) {
+                break;
+            }
             self.waiting.pop_front();
         }
         Poll::Ready(Ok(()))
@@ -202,8 +237,8 @@ fn poll_read(
     into: &mut BytesMut,
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
-    let mut space = [0; READ];
-    let mut read = ReadBuf::new(&mut space);
+    let mut space = [const { MaybeUninit::uninit() }; READ];
+    let mut read = ReadBuf::uninit(&mut space);
     ready!(Pin::new(stream).poll_read(cx, &mut read))?;
     // Nothing is held for a client that says nothing.
     into.extend_from_slice(read.filled());

@@ -2,12 +2,14 @@
 //! read and written in turns, commands of the broker come in between.
 
 use core::future::poll_fn;
+use core::pin::Pin;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
 use chainmesh_net::amop::{QUEUE_BYTES, SdkCommand, SdkLink};
 use chainmesh_proto::time::Instant;
 use tokio::sync::oneshot;
+use tokio::time::Sleep;
 
 use super::clients::Refused;
 use super::ports::End;
@@ -77,6 +79,29 @@ pub(super) trait Talk {
     fn handle_timeout(&mut self, now: Instant);
 }
 
+/// A timer that outlives the turns. A deadline that moves away with each of them is not followed:
+/// it is looked at when the old one is over.
+#[derive(Default)]
+struct Alarm(Option<Pin<Box<Sleep>>>);
+
+impl Alarm {
+    async fn until(&mut self, deadline: Option<tokio::time::Instant>) {
+        let Some(deadline) = deadline else { return core::future::pending().await };
+        let sleep = self.0.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        loop {
+            sleep.as_mut().await;
+            if sleep.deadline() >= deadline {
+                break;
+            }
+            sleep.as_mut().reset(deadline);
+        }
+        self.0 = None;
+    }
+}
+
 /// What happened on the socket.
 enum Moved<R> {
     Read(R),
@@ -90,11 +115,12 @@ pub(super) async fn run<T: Talk>(
     mut link: SdkLink,
     mut refused: oneshot::Receiver<Refused>,
 ) -> End {
+    let mut alarm = Alarm::default();
     // Reading and writing take turns.
     let mut reads_first = false;
     loop {
         reads_first = !reads_first;
-        if let Err(end) = turn(talk, &mut link, &mut refused, reads_first).await {
+        if let Err(end) = turn(talk, &mut link, &mut refused, &mut alarm, reads_first).await {
             return end;
         }
     }
@@ -104,6 +130,7 @@ async fn turn<T: Talk>(
     talk: &mut T,
     link: &mut SdkLink,
     refused: &mut oneshot::Receiver<Refused>,
+    alarm: &mut Alarm,
     reads_first: bool,
 ) -> Result<(), End> {
     talk.carry_out(link)?;
@@ -112,25 +139,31 @@ async fn turn<T: Talk>(
     let reads = waiting.answers < ANSWERS && link.answers() < QUEUE_BYTES;
     let reads = reads && !talk.is_answering();
     let deadline = talk.poll_timeout().map(|at| link.at(at));
-    let timer = async {
-        match deadline {
-            Some(at) => tokio::time::sleep_until(at).await,
-            None => core::future::pending().await,
-        }
-    };
     tokio::select! {
         moved = poll_fn(|cx| move_once(talk, link.now(), cx, reads, reads_first)) => match moved? {
             Moved::Read(read) => talk.came(link.now(), read),
             Moved::Written => Ok(()),
         },
-        command = link.next(), if takes => talk.command(link.now(), command),
+        command = link.next(), if takes => take_all(talk, link, command),
         Ok(error) = refused => Err(End::NotTrusted(error)),
         last = link.last() => talk.command(link.now(), last),
-        () = timer => {
+        () = alarm.until(deadline) => {
             talk.handle_timeout(link.now());
             Ok(())
         }
     }
+}
+
+/// Takes this command and those that wait behind it, as long as there is room for what they become:
+/// it is written together.
+fn take_all<T: Talk>(talk: &mut T, link: &mut SdkLink, first: SdkCommand) -> Result<(), End> {
+    let mut next = Some(first);
+    while let Some(command) = next {
+        talk.command(link.now(), command)?;
+        talk.carry_out(link)?;
+        next = if talk.backlog().bytes < WRITING { link.try_next() } else { None };
+    }
+    Ok(())
 }
 
 fn move_once<T: Talk>(

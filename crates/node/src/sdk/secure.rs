@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::gather::Gather;
 use super::metered::{Meter, Metered};
 
 /// A connection, whatever secures it.
@@ -32,6 +33,8 @@ pub(super) struct Client<S = Metered> {
     pub(super) subject: Option<String>,
     /// It, and those that lead to its CA.
     pub(super) certificates: Vec<CertificateDer<'static>>,
+    /// Each write becomes a record of its own.
+    pub(super) has_records: bool,
 }
 
 /// Why a client may not speak.
@@ -72,7 +75,8 @@ impl Client {
     /// One without TLS.
     pub(super) fn plain(stream: TcpStream, meter: &Arc<Meter>) -> Self {
         let stream = Metered::new(Box::new(stream), Arc::clone(meter));
-        Self { stream, identity: Bytes::new(), subject: None, certificates: Vec::new() }
+        let (identity, certificates) = (Bytes::new(), Vec::new());
+        Self { stream, identity, subject: None, certificates, has_records: false }
     }
 
     /// One with a certificate that we accept.
@@ -82,12 +86,12 @@ impl Client {
         check_issuer: bool,
         meter: &Arc<Meter>,
     ) -> Result<Self, Refusal> {
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), Gather::new(stream)).await?;
         let versions = versions_for_client(material, &hello.client_hello());
         let time = Arc::new(DefaultTimeProvider);
         let options = HandshakeOptions { versions, expected: None, time };
         let (config, verdict) = server_config(material, &options).map_err(Refusal::Own)?;
-        let stream = hello.into_stream(Arc::new(config)).await.map_err(|error| {
+        let mut stream = hello.into_stream(Arc::new(config)).await.map_err(|error| {
             let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
             match inner {
                 Some(inner) => {
@@ -98,6 +102,7 @@ impl Client {
                 None => Refusal::Connection(error),
             }
         })?;
+        stream.get_mut().0.begin();
         let shown = stream.get_ref().1.peer_certificates();
         let theirs = shown.and_then(<[_]>::first);
         let theirs = theirs.map(InspectedCertificate::read).transpose()?;
@@ -112,6 +117,7 @@ impl Client {
             identity: identity.map(|it| Bytes::copy_from_slice(it.key_bytes())).unwrap_or_default(),
             subject: theirs.map(|theirs| theirs.subject),
             certificates,
+            has_records: true,
             stream: Metered::new(Box::new(stream), Arc::clone(meter)),
         })
     }

@@ -195,10 +195,19 @@ impl MeshModule {
 
     /// Something from an SDK's connection, for the broker; dropped if there is none.
     pub fn amop(&self, input: amop::Input) {
+        self.amop_all([input]);
+    }
+
+    /// The same for all that came at once, which takes the lock once: what each of them causes is
+    /// carried out before the next one, as if they had come one by one.
+    pub fn amop_all(&self, inputs: impl IntoIterator<Item = amop::Input>) {
         let now = self.shared.sink.now();
-        self.shared.run(|state| {
-            if let Some((broker, _)) = &mut state.broker {
-                broker.handle(now, input);
+        self.shared.run_for(None, |state, effects| {
+            for input in inputs {
+                if let Some((broker, _)) = &mut state.broker {
+                    broker.handle(now, input);
+                }
+                state.carry_out(now, effects);
             }
         });
     }
@@ -271,11 +280,18 @@ impl Shared {
     /// they leave in the order in which the machine made them; all else happens without it.
     ///
     /// Gives back why the session `of` is to end; others are ended here.
-    fn run_for(&self, of: Option<SessionId>, step: impl FnOnce(&mut State)) -> Option<MeshFault> {
+    fn run_for(
+        &self,
+        of: Option<SessionId>,
+        step: impl FnOnce(&mut State, &mut Effects),
+    ) -> Option<MeshFault> {
         let effects = {
             let mut state = self.lock();
-            step(&mut state);
-            state.carry_out(self.sink.now())
+            let mut effects = Effects::default();
+            step(&mut state, &mut effects);
+            state.carry_out(self.sink.now(), &mut effects);
+            state.look_at_timers(&mut effects);
+            effects
         };
         for delivery in effects.deliveries {
             self.sink.deliver(delivery);
@@ -301,13 +317,12 @@ impl Shared {
     }
 
     fn run(&self, step: impl FnOnce(&mut State)) {
-        self.run_for(None, step);
+        self.run_for(None, |state, _| step(state));
     }
 }
 
 impl State {
-    fn carry_out(&mut self, now: Instant) -> Effects {
-        let mut effects = Effects::default();
+    fn carry_out(&mut self, now: Instant, effects: &mut Effects) {
         loop {
             let Some(output) = self.mesh.poll() else {
                 match self.carry_out_for_broker(now) {
@@ -339,6 +354,9 @@ impl State {
                 Output::Event(event) => effects.events.push(event),
             }
         }
+    }
+
+    fn look_at_timers(&mut self, effects: &mut Effects) {
         let timeout = self.next_timeout();
         effects.wake = match (timeout, self.told) {
             (Some(timeout), Some(told)) => timeout < told,
@@ -348,7 +366,6 @@ impl State {
         if effects.wake {
             self.told = timeout;
         }
-        effects
     }
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -402,7 +419,7 @@ impl TopicHandler for MeshHandler {
         let now = self.shared.sink.now();
         let session = self.session;
         let input = Input::Frame { session, frame: payload };
-        let fault = self.shared.run_for(Some(session), |state| state.mesh.handle(now, input));
+        let fault = self.shared.run_for(Some(session), |state, _| state.mesh.handle(now, input));
         fault.map_or(Ok(()), |fault| Err(ModuleError::with_reason(fault.reason(), fault)))
     }
 
