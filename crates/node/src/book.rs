@@ -5,6 +5,7 @@
 
 use core::time::Duration;
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -155,6 +156,8 @@ fn create(path: &Path) -> Result<Database, redb::Error> {
         _ => {}
     }
     drop(builder().create(&new)?);
+    // It holds the secret by which records have their places: who knows it can aim at them.
+    std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600))?;
     std::fs::rename(&new, path)?;
     Ok(builder().open(path)?)
 }

@@ -1,5 +1,7 @@
 //! The address book from outside: what a restarted node remembers, and what it tells of a peer.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use serde_json::{Value, json};
 
 use crate::support::{Blocks, Process, directory, fails, succeeds, text, wait_until};
@@ -38,6 +40,8 @@ fn a_restarted_node_comes_back_without_its_boot_node() {
     let mut node = Process::run(dir.path(), &["--genesis", &genesis, "--bootnode", &boot.enode]);
     connected("the first time", &node, &boot);
     assert!(node.end(TERM).success());
+    let mode = std::fs::metadata(dir.path().join("peers.redb")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "it holds a secret");
     alone("the boot node sees it go", &boot);
 
     let mut node = Process::run(dir.path(), &["--genesis", &genesis]);

@@ -134,7 +134,9 @@ pub(crate) fn lost(error: Error) -> Lost {
     match error {
         Error::ConnectionClosed
         | Error::AlreadyClosed
-        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Lost::Ended,
+        | Error::Protocol(
+            ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete,
+        ) => Lost::Ended,
         Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => Lost::Ended,
         Error::Io(error) => Lost::Broken(error),
         error => Lost::WebSocket(Box::new(error)),

@@ -54,9 +54,14 @@ async fn a_port_of_something_else_is_named() {
     // A TLS alert where plain words were expected.
     let reason = refused(server("channel+plain", says(&[21, 3, 3, 0, 2, 2, 10]))).await;
     assert!(reason.to_string().contains("write channel:// instead"), "{reason}");
-    // One that hangs up.
+    // One that hangs up: before it has read anything, which resets the connection, or behind it.
     for scheme in ["ws", "channel+plain"] {
         let reason = refused(server(scheme, drop)).await;
+        assert!(matches!(reason, DialError::Ended { .. }), "{reason:?}");
+        let polite = |mut stream: TcpStream| {
+            let _ = stream.read(&mut [0; 4096]);
+        };
+        let reason = refused(server(scheme, polite)).await;
         assert!(matches!(reason, DialError::Ended { .. }), "{reason:?}");
     }
 }
