@@ -48,14 +48,21 @@ pub(super) fn balances() -> Vec<(Address, U256)> {
     known().into_iter().chain(own()).map(|account| (account.address, wei)).collect()
 }
 
-/// Says who has money on this chain, and how to spend it; `None` where it is not theirs.
+/// Says who has money on this chain; `None` where it is not theirs.
 pub(super) fn hint(chain: &Chain) -> Option<String> {
-    let first = known().into_iter().next()?;
-    chain.spec().genesis().alloc.get(&first.address)?;
-    let key = KNOWN_KEYS.first()?;
+    let first = known_on(chain)?;
     let count = KNOWN_KEYS.len();
-    Some(format!(
-        "{count} accounts have {BALANCE} ether each; the first is {} with the key 0x{key}",
-        first.address
-    ))
+    Some(format!("{count} accounts have {BALANCE} ether each; the first is {}", first.address))
+}
+
+/// Says how to spend it.
+pub(super) fn key_hint(chain: &Chain) -> Option<String> {
+    known_on(chain)?;
+    KNOWN_KEYS.first().map(|key| format!("spend with 0x{key}"))
+}
+
+/// The first of the accounts, if this chain knows it.
+fn known_on(chain: &Chain) -> Option<Account> {
+    let first = known().into_iter().next()?;
+    chain.spec().genesis().alloc.contains_key(&first.address).then_some(first)
 }

@@ -243,6 +243,9 @@ impl Network {
         if let Some(hint) = accounts::hint(&last.chain) {
             sampler.tell(hint);
         }
+        if let Some(hint) = accounts::key_hint(&last.chain) {
+            sampler.tell(hint);
+        }
         self.traffic = traffic;
     }
 

@@ -11,6 +11,7 @@ use chainmesh_net::PeerStatus;
 use chainmesh_proto::eth::chain::{ChainHead, ChainReader};
 use chainmesh_proto::peers::{ConnectionId, PeerState};
 
+use super::accounts;
 use super::chatter::{Chatter, Pings};
 use super::events::{Event, Events};
 use super::mesh::{self, MeshView};
@@ -111,6 +112,8 @@ pub(super) struct View {
     pub(super) best: ChainHead,
     /// Whether all nodes are on one chain, and miss at most the block that is on its way.
     pub(super) synced: bool,
+    /// Where JSON-RPC is, and how to spend the money that there is.
+    pub(super) hints: Vec<String>,
     /// What became of the payments of the network, where it makes some.
     pub(super) payments: Option<Payments>,
     /// In a consortium.
@@ -243,7 +246,8 @@ impl Sampler {
         let (events, event_count) = self.events.snapshot();
         let elapsed = now - self.began;
         let payments = self.payments(network);
-        Ok(View { elapsed, nodes, best, synced, payments, consortium, events, event_count })
+        let hints = hints(network, &nodes);
+        Ok(View { elapsed, nodes, best, synced, hints, payments, consortium, events, event_count })
     }
 
     /// What became of the payments; those of the end stay when no more are made.
@@ -285,6 +289,21 @@ impl Sampler {
             self.tell(format!("all nodes have block {} ({hash})", head.number));
         }
     }
+}
+
+/// What somebody needs who wants to send a transaction.
+fn hints(network: &Network, nodes: &[NodeView]) -> Vec<String> {
+    let ports: Vec<SocketAddr> = nodes.iter().filter_map(|node| node.rpc).collect();
+    let (Some(first), Some(last)) = (ports.first(), ports.last()) else { return Vec::new() };
+    let in_row = ports.windows(2).all(|two| two[1].port() == two[0].port().wrapping_add(1));
+    let others = match ports.len() {
+        1 => String::new(),
+        _ if in_row => format!(", of the others at the ports up to {}", last.port()),
+        _ => String::from(", of the others at ports that the log names"),
+    };
+    let rpc = format!("JSON-RPC of node 1 at http://{first}{others}");
+    let money = network.members.first().and_then(|member| accounts::key_hint(&member.chain));
+    core::iter::once(rpc).chain(money).collect()
 }
 
 fn view(

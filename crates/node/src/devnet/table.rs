@@ -26,6 +26,9 @@ const EVENTS: u16 = 4;
 /// Lines that are no nodes: title, header, an empty one before the events.
 const OTHER_LINES: u16 = 3;
 
+/// Lines that say where JSON-RPC is, and whose money can be spent.
+const HINT_LINES: u16 = 2;
+
 /// Lines that only a consortium has: its messages, and what to try.
 pub(super) const CONSORTIUM_LINES: u16 = 2;
 
@@ -44,8 +47,9 @@ impl LiveTable {
     pub(super) fn open(nodes: usize, more: u16) -> anyhow::Result<Self> {
         let failed = "cannot use this terminal; try --json, or send the output into a file";
         let (_, rows) = crossterm::terminal::size().context(failed)?;
-        let wanted =
-            u16::try_from(nodes).unwrap_or(u16::MAX).saturating_add(OTHER_LINES + EVENTS + more);
+        let wanted = u16::try_from(nodes)
+            .unwrap_or(u16::MAX)
+            .saturating_add(OTHER_LINES + HINT_LINES + EVENTS + more);
         let viewport = Viewport::Inline(wanted.min(rows.saturating_sub(1).max(1)));
         crossterm::terminal::enable_raw_mode().context(failed)?;
         let backend = CrosstermBackend::new(io::stdout());
@@ -105,7 +109,8 @@ fn draw(frame: &mut Frame<'_>, view: &View) {
     };
     // In a low terminal the nodes go first, and one line is left for the last event.
     let nodes = u16::try_from(view.nodes.len()).unwrap_or(u16::MAX);
-    let other = OTHER_LINES + if view.consortium.is_some() { CONSORTIUM_LINES } else { 0 };
+    let hints = if area.height > nodes.saturating_add(OTHER_LINES) { HINT_LINES } else { 0 };
+    let other = OTHER_LINES + hints + if view.consortium.is_some() { CONSORTIUM_LINES } else { 0 };
     let beside = area.height.saturating_sub(nodes.saturating_add(other));
     let event_lines = beside.clamp(1, EVENTS);
     let room = usize::from(area.height.saturating_sub(other + event_lines));
@@ -127,6 +132,10 @@ fn draw(frame: &mut Frame<'_>, view: &View) {
     if shown < view.nodes.len() {
         let more = format!("   … and {} more nodes", view.nodes.len() - shown);
         frame.render_widget(Paragraph::new(more).style(DIM), line(at));
+        at += 1;
+    }
+    for hint in view.hints.iter().take(hints.into()) {
+        frame.render_widget(Paragraph::new(format!(" {hint}")).style(DIM), line(at));
         at += 1;
     }
     if let Some(consortium) = &view.consortium {
