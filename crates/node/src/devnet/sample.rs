@@ -296,12 +296,12 @@ fn hints(network: &Network, nodes: &[NodeView]) -> Vec<String> {
     let ports: Vec<SocketAddr> = nodes.iter().filter_map(|node| node.rpc).collect();
     let (Some(first), Some(last)) = (ports.first(), ports.last()) else { return Vec::new() };
     let in_row = ports.windows(2).all(|two| two[1].port() == two[0].port().wrapping_add(1));
-    let others = match ports.len() {
+    let rest = match ports.len() {
         1 => String::new(),
-        _ if in_row => format!(", of the others at the ports up to {}", last.port()),
-        _ => String::from(", of the others at ports that the log names"),
+        count if in_row => format!(", up to port {} (node {count})", last.port()),
+        _ => String::from("; the log names the others"),
     };
-    let rpc = format!("JSON-RPC of node 1 at http://{first}{others}");
+    let rpc = format!("JSON-RPC at http://{first} (node 1){rest}");
     let money = network.members.first().and_then(|member| accounts::key_hint(&member.chain));
     core::iter::once(rpc).chain(money).collect()
 }
