@@ -15,17 +15,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_consensus::{SignableTransaction, TxEip1559, TxLegacy};
+use alloy_consensus::transaction::{EthereumTypedTransaction, TxEip4844};
+use alloy_consensus::{TxEip1559, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, b256, hex};
-use chainmesh_chain::execute::Transaction;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, b256, hex};
+use chainmesh_chain::execute::{Transaction, sign_transaction};
 use chainmesh_chain::genesis::{CliqueNetwork, LastFork};
 use chainmesh_chain::pool::{Mempool, MempoolConfig};
 use chainmesh_chain::producer::PoolBlocks;
 use chainmesh_chain::{Chain, ChainOptions, ChainSpec, Producer, clique, file};
 use chainmesh_proto::eth::chain::{ChainReader, ChainWriter, SyncBlock};
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
+use secp256k1::SecretKey;
 
 /// The key of go-ethereum's tests that `eth-test` signs with; it is public.
 const FAUCET: B256 = b256!("b71c71a67e1177ad4e901695e1b4b9ee17ae16c6668d313eac2f96dbcda3f291");
@@ -177,16 +177,8 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    fn signed<T>(&self, transaction: T) -> Transaction
-    where
-        T: SignableTransaction<Signature>,
-        Transaction: From<alloy_consensus::Signed<T>>,
-    {
-        let message = Message::from_digest(transaction.signature_hash().0);
-        let signature = RecoverableSignature::sign_ecdsa_recoverable(message, &self.faucet);
-        let (id, compact) = signature.serialize_compact();
-        let signature = Signature::from_bytes_and_parity(&compact, id.to_u8() == 1);
-        transaction.into_signed(signature).into()
+    fn signed(&self, transaction: impl Into<EthereumTypedTransaction<TxEip4844>>) -> Transaction {
+        sign_transaction(transaction, &self.faucet)
     }
 
     fn export(&self, name: &str, last: u64) -> Result<(), Box<dyn Error>> {

@@ -9,19 +9,20 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use alloy_consensus::TxEip1559;
 use alloy_consensus::transaction::Recovered;
-use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_genesis::GenesisAccount;
-use alloy_primitives::{Address, B256, Signature, TxKind, U256, keccak256};
-use chainmesh_chain::execute::{BlockTemplate, InOrder, Transaction, build_block};
+use alloy_primitives::{Address, B256, TxKind, U256, keccak256};
+use chainmesh_chain::execute::{
+    BlockTemplate, InOrder, Transaction, build_block, sign_transaction,
+};
 use chainmesh_chain::genesis::{DevNetwork, dev_clique};
 use chainmesh_chain::{
     Chain, ChainOptions, ChainSpec, DATABASE_FILE_NAME, Producer, block, clique,
 };
 use chainmesh_proto::eth::chain::{ChainReader, ChainWriter, SyncBlock};
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableHandle};
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
+use secp256k1::SecretKey;
 
 const CHAIN_ID: u64 = 1515;
 const BATCH: usize = 128;
@@ -142,11 +143,7 @@ fn payment(key: &SecretKey, nonce: u64, accounts: u64) -> Result<Recovered<Trans
         value: U256::from(1),
         ..TxEip1559::default()
     };
-    let message = Message::from_digest(transaction.signature_hash().0);
-    let (id, compact) =
-        RecoverableSignature::sign_ecdsa_recoverable(message, key).serialize_compact();
-    let signature = Signature::from_bytes_and_parity(&compact, id.to_u8() == 1);
-    let signed: Transaction = transaction.into_signed(signature).into();
+    let signed = sign_transaction(transaction, key);
     Ok(Recovered::new_unchecked(signed, clique::address(&key.public_key())))
 }
 

@@ -30,6 +30,7 @@ mod estimate;
 mod memory;
 mod ommers;
 mod run;
+mod sign;
 mod system;
 mod verify;
 mod watch;
@@ -51,6 +52,7 @@ pub use estimate::{EstimateError, estimate_gas};
 pub use memory::MemoryState;
 pub use ommers::{Ancestor, MAX_OMMER_DEPTH, MAX_OMMERS, OmmerError, verify_ommers};
 pub use run::RootAfter;
+pub use sign::{sign_hash, sign_transaction};
 pub use verify::{Executed, execute_block, execute_block_with_roots};
 
 /// A state that can be read: behind some block, and the same until it is dropped.

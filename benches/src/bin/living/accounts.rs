@@ -2,13 +2,12 @@
 
 use std::thread;
 
-use alloy_consensus::{SignableTransaction, TxEip1559};
+use alloy_consensus::TxEip1559;
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use chainmesh_chain::clique;
-use chainmesh_chain::execute::Transaction;
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
+use chainmesh_chain::execute::{Transaction, sign_transaction};
+use secp256k1::SecretKey;
 
 use crate::Failure;
 
@@ -64,11 +63,7 @@ impl Account {
             input,
             ..TxEip1559::default()
         };
-        let message = Message::from_digest(transaction.signature_hash().0);
-        let signature = RecoverableSignature::sign_ecdsa_recoverable(message, &self.key);
-        let (id, compact) = signature.serialize_compact();
-        let signature = Signature::from_bytes_and_parity(&compact, id.to_u8() == 1);
-        transaction.into_signed(signature).into()
+        sign_transaction(transaction, &self.key)
     }
 
     /// One wei to somebody.

@@ -1,15 +1,11 @@
 //! [`PooledTransaction`]: a transaction as the pool keeps it.
 
-use alloy_consensus::EthereumTxEnvelope;
-use alloy_consensus::transaction::TxEip4844;
 use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, U256};
 use bytes::Bytes;
 
 use super::config::SLOT_BYTES;
-
-/// A decoded transaction of any type.
-pub type Transaction = EthereumTxEnvelope<TxEip4844>;
+pub use crate::execute::Transaction;
 
 /// A valid transaction, as the pool keeps it: the bytes that came, and what is asked most often.
 /// The rest is decoded again when somebody needs it ([`Self::decode`]), since holding both would

@@ -1,13 +1,14 @@
 //! Blocks with transactions, on the states of a chain.
 
+use alloy_consensus::TxEip1559;
 use alloy_consensus::transaction::Recovered;
-use alloy_consensus::{SignableTransaction, TxEip1559};
-use alloy_primitives::{Address, Bytes, Signature, TxKind, U256};
-use chainmesh_chain::execute::{BlockTemplate, InOrder, Transaction, build_block};
+use alloy_primitives::{Address, Bytes, TxKind, U256};
+use chainmesh_chain::execute::{
+    BlockTemplate, InOrder, Transaction, build_block, sign_transaction,
+};
 use chainmesh_chain::{Chain, block, clique};
 use chainmesh_proto::eth::chain::SyncBlock;
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
+use secp256k1::SecretKey;
 
 use crate::common::{Devnet, devnet_with, key};
 
@@ -48,11 +49,7 @@ pub(crate) fn pay(nonce: u64, to: Address, value: u64) -> Recovered<Transaction>
         ..TxEip1559::default()
     };
     let key = rich();
-    let message = Message::from_digest(transaction.signature_hash().0);
-    let signature = RecoverableSignature::sign_ecdsa_recoverable(message, &key);
-    let (id, compact) = signature.serialize_compact();
-    let signature = Signature::from_bytes_and_parity(&compact, id.to_u8() == 1);
-    let signed: Transaction = transaction.into_signed(signature).into();
+    let signed = sign_transaction(transaction, &key);
     Recovered::new_unchecked(signed, clique::address(&key.public_key()))
 }
 

@@ -3,20 +3,19 @@
 
 use std::sync::{Arc, Mutex};
 
-use alloy_consensus::{SignableTransaction, TxEip1559, TxReceipt};
+use alloy_consensus::{TxEip1559, TxReceipt};
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::{eip2935, eip4788};
 use alloy_genesis::GenesisAccount;
-use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
-use chainmesh_chain::execute::Transaction;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use chainmesh_chain::execute::{Transaction, sign_transaction};
 use chainmesh_chain::pool::{FollowError, Mempool, MempoolConfig};
 use chainmesh_chain::producer::{PayloadBuilder, PoolBlocks};
 use chainmesh_chain::{Chain, Subscription, clique};
 use chainmesh_proto::eth::chain::{ChainReader, ChainWriter, SyncBlock};
 use core::time::Duration;
 use revm::DatabaseRef;
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
+use secp256k1::SecretKey;
 
 use crate::common::{Devnet, devnet_with, key};
 use crate::living::{RICHES, rich};
@@ -91,11 +90,7 @@ impl Place {
 }
 
 fn send(wallet: SecretKey, transaction: TxEip1559) -> Transaction {
-    let message = Message::from_digest(transaction.signature_hash().0);
-    let signature = RecoverableSignature::sign_ecdsa_recoverable(message, &wallet);
-    let (id, compact) = signature.serialize_compact();
-    let signature = Signature::from_bytes_and_parity(&compact, id.to_u8() == 1);
-    transaction.into_signed(signature).into()
+    sign_transaction(transaction, &wallet)
 }
 
 fn payment(nonce: u64) -> TxEip1559 {

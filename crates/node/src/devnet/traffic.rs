@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use alloy_consensus::transaction::TxEip4844;
-use alloy_consensus::{EthereumTxEnvelope, SignableTransaction, TxEip1559};
+use alloy_consensus::TxEip1559;
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, Signature, TxKind, U256};
+use alloy_primitives::{Address, TxKind, U256};
+use chainmesh_chain::execute::sign_transaction;
 use chainmesh_chain::{Chain, Mempool};
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
+use secp256k1::SecretKey;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tracing::warn;
@@ -143,9 +142,5 @@ fn payment(key: &SecretKey, chain_id: u64, nonce: u64, to: Address) -> Vec<u8> {
         value: U256::from(AMOUNT),
         ..TxEip1559::default()
     };
-    let message = Message::from_digest(transaction.signature_hash().0);
-    let signature = RecoverableSignature::sign_ecdsa_recoverable(message, key);
-    let (id, compact) = signature.serialize_compact();
-    let signature = Signature::from_bytes_and_parity(&compact, id.to_u8() == 1);
-    EthereumTxEnvelope::<TxEip4844>::from(transaction.into_signed(signature)).encoded_2718()
+    sign_transaction(transaction, key).encoded_2718()
 }

@@ -2,19 +2,17 @@
 //! contracts.
 
 use alloy_consensus::{
-    EthereumTypedTransaction, Header, SignableTransaction, TxEip1559, TxEip2930, TxEip4844,
-    TxEip7702, TxLegacy,
+    EthereumTypedTransaction, Header, TxEip1559, TxEip2930, TxEip4844, TxEip7702, TxLegacy,
 };
 use alloy_eips::{eip2935, eip4788, eip7002, eip7251};
 use alloy_genesis::GenesisAccount;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use chainmesh_chain::execute::{
     BlockAttributes, Built, Executed, ExecutionError, InOrder, MemoryState, RecoveredBody,
-    Transaction, build_block, execute_block, recover_senders,
+    Transaction, build_block, execute_block, recover_senders, sign_hash, sign_transaction,
 };
 use chainmesh_chain::{ChainSpec, Consensus, Genesis, clique};
-use secp256k1::ecdsa::RecoverableSignature;
-use secp256k1::{Message, SecretKey};
+use secp256k1::SecretKey;
 
 use crate::common::key;
 
@@ -265,19 +263,14 @@ impl Wallet {
     }
 
     pub(crate) fn sign_hash(self, hash: B256) -> Signature {
-        let message = Message::from_digest(hash.0);
-        let signature = RecoverableSignature::sign_ecdsa_recoverable(message, &self.key());
-        let (id, compact) = signature.serialize_compact();
-        Signature::from_bytes_and_parity(&compact, id.to_u8() == 1)
+        sign_hash(hash, &self.key())
     }
 
     pub(crate) fn sign(
         self,
         transaction: impl Into<EthereumTypedTransaction<TxEip4844>>,
     ) -> Transaction {
-        let transaction = transaction.into();
-        let signature = self.sign_hash(transaction.signature_hash());
-        transaction.into_envelope(signature)
+        sign_transaction(transaction, &self.key())
     }
 
     /// A legacy transaction without the chain's name, which each fork takes; 100 gwei for a unit of
