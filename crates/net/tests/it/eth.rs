@@ -9,7 +9,7 @@ use chainmesh_wire::eth::EthVersion;
 use tokio::sync::broadcast;
 
 use crate::chain::{TestChain, block, forks, on_chain};
-use crate::support::{connected, within};
+use crate::support::{connected, has_peers, within};
 
 /// Waits until `chain` has this head.
 async fn has_head(chain: &TestChain, head: B256) {
@@ -19,6 +19,15 @@ async fn has_head(chain: &TestChain, head: B256) {
         }
     })
     .await;
+}
+
+/// The node makes a block on its chain, and tells its peers.
+async fn make_block(chain: &TestChain, node: &P2pHandle) -> (B256, u64) {
+    let new = chain.next();
+    chain.import(std::slice::from_ref(&new)).unwrap();
+    let (hash, number) = (new.hash, new.header.number);
+    node.cmd_tx.send(SessionCommand::BroadcastBlock { hash, number }).await.unwrap();
+    (hash, number)
 }
 
 async fn event<T>(
@@ -84,10 +93,7 @@ async fn a_node_syncs_and_then_follows() {
     has_head(&empty, full.head().hash).await;
 
     // The first node makes a block: the second, its only peer, gets it whole.
-    let new = full.next();
-    full.import(std::slice::from_ref(&new)).unwrap();
-    let (hash, number) = (new.hash, new.header.number);
-    first.cmd_tx.send(SessionCommand::BroadcastBlock { hash, number }).await.unwrap();
+    let (hash, number) = make_block(&full, &first).await;
     let heard = event("NewBlock", &mut events, |event| match event {
         P2pEvent::NewBlock { peer_id, hash, number } => Some((peer_id, hash, number)),
         _ => None,
@@ -215,16 +221,8 @@ async fn a_new_block_goes_whole_to_few_and_as_a_hash_to_the_rest() {
         let events = node.subscribe();
         others.push((chain, node, events));
     }
-    within("five peers", async {
-        while first.peer_count() < 5 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    let new = full.next();
-    full.import(std::slice::from_ref(&new)).unwrap();
-    let (hash, number) = (new.hash, new.header.number);
-    first.cmd_tx.send(SessionCommand::BroadcastBlock { hash, number }).await.unwrap();
+    has_peers(&first, 5).await;
+    let (hash, number) = make_block(&full, &first).await;
     let mut whole = 0;
     for (chain, _, events) in &mut others {
         whole += event("the block", events, |event| match event {
@@ -256,16 +254,8 @@ async fn a_peer_that_speaks_eth_69_is_told_of_a_range_and_sent_no_block() {
         connected(&mut events).await;
         others.push((chain, node, events));
     }
-    within("both peers", async {
-        while first.peer_count() < 2 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    let new = full.next();
-    full.import(std::slice::from_ref(&new)).unwrap();
-    let (hash, number) = (new.hash, new.header.number);
-    first.cmd_tx.send(SessionCommand::BroadcastBlock { hash, number }).await.unwrap();
+    has_peers(&first, 2).await;
+    let (hash, number) = make_block(&full, &first).await;
     let mut sent = Vec::new();
     for (chain, node, mut events) in others {
         has_head(&chain, hash).await;

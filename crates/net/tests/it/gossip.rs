@@ -13,7 +13,7 @@ use chainmesh_net::{
 use chainmesh_wire::eth::TransactionAnnouncement;
 
 use crate::chain::{TestChain, on_chain};
-use crate::support::{connected, within};
+use crate::support::{connected, has_peers, within};
 
 /// Takes everything that begins with a 2, refuses what begins with a 1; the rest is no transaction.
 #[derive(Default)]
@@ -82,12 +82,7 @@ async fn node(number: u8, dials: &[&P2pHandle]) -> (P2pHandle, Arc<TestPool>) {
     config.chain.as_mut().unwrap().pool = Some(Arc::<TestPool>::clone(&pool));
     config.boot_nodes.extend(dials.iter().map(|node| node.enode().unwrap()));
     let node = chainmesh_net::start(config).await.unwrap();
-    within("the peers", async {
-        while node.peer_count() < dials.len() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    has_peers(&node, dials.len()).await;
     (node, pool)
 }
 

@@ -19,6 +19,16 @@ pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T 
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what}: took too long"))
 }
 
+/// Waits until a node has so many peers.
+pub(crate) async fn has_peers(node: &P2pHandle, count: usize) {
+    within("the peers", async {
+        while node.peer_count() < count {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 /// What an [`Echo`] module tells its test.
 pub(crate) enum Seen {
     Peer(PeerContext),
