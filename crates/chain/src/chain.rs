@@ -31,6 +31,7 @@ use crate::state::cache::Shared;
 use crate::store::{Damage, Reader, SCHEMA_VERSION, Store, StoreError, Tables};
 use crate::{ChainSpec, block, forks, state};
 use future::FutureBlocks;
+use import::import_error;
 use made::MadeBlock;
 use snapshots::SnapshotCache;
 
@@ -356,7 +357,7 @@ impl ChainWriter for Chain {
     }
 
     fn check_header(&self, header: &Header, hash: &B256) -> Result<Option<U256>, ImportError> {
-        self.check_announced(header, hash)
+        self.check_announced(header, hash).map_err(|why| import_error(header, *hash, why))
     }
 }
 

@@ -137,7 +137,7 @@ impl Chain {
         }
         match refused {
             None => Ok(head),
-            Some((block, why)) => Err(import_error(block, why)),
+            Some((block, why)) => Err(import_error(&block.header, block.hash, why)),
         }
     }
 }
@@ -286,12 +286,12 @@ fn storage(error: StoreError) -> ImportError {
     ImportError::Storage(error.into())
 }
 
-fn import_error(block: &SyncBlock, why: Refusal) -> ImportError {
-    let (number, hash) = (block.header.number, block.hash);
+pub(super) fn import_error(header: &Header, hash: B256, why: Refusal) -> ImportError {
+    let number = header.number;
     match why {
         Refusal::Rule(rule) => ImportError::Invalid { number, hash, reason: Box::new(rule) },
         Refusal::UnknownParent => {
-            ImportError::UnknownParent { number, hash, parent: block.header.parent_hash }
+            ImportError::UnknownParent { number, hash, parent: header.parent_hash }
         }
         Refusal::Execution(error) => ImportError::Invalid { number, hash, reason: Box::new(error) },
         Refusal::Unable(error) => ImportError::Storage(StorageError(Box::new(error))),

@@ -199,6 +199,9 @@ fn blocks_of_the_near_future_wait_for_their_time() {
     // Known to nobody before.
     assert_eq!(chain.number_of(&two.hash).expect("read"), None);
     assert_eq!(chain.next_due(), Some(START + 102));
+    // Nor is it passed on before, whoever sends it.
+    let passed_on = || chain.check_header(&two.header, &two.hash).expect("a good header").is_some();
+    assert!(!passed_on());
     // Once is enough; and a child of what is held is held only if it is a good one.
     chain.import(&batch).expect("again");
     let (mut four, _) = net.child(&tip, 0, 1);
@@ -206,6 +209,7 @@ fn blocks_of_the_near_future_wait_for_their_time() {
     assert!(matches!(rule(chain.import(&[four])), RuleError::GasLimit { .. }));
     assert_eq!(chain.import_due().expect("nothing").number, 1);
     now.store(START + 102, Relaxed);
+    assert!(passed_on());
     assert_eq!(chain.import_due().expect("the second").hash, two.hash);
     assert_eq!(chain.next_due(), Some(START + 105));
     now.store(START + 200, Relaxed);
