@@ -222,7 +222,7 @@ async fn a_new_block_goes_whole_to_few_and_as_a_hash_to_the_rest() {
         others.push((chain, node, events));
     }
     has_peers(&first, 5).await;
-    let (hash, number) = make_block(&full, &first).await;
+    let (hash, _) = make_block(&full, &first).await;
     let mut whole = 0;
     for (chain, _, events) in &mut others {
         whole += event("the block", events, |event| match event {
@@ -255,7 +255,7 @@ async fn a_peer_that_speaks_eth_69_is_told_of_a_range_and_sent_no_block() {
         others.push((chain, node, events));
     }
     has_peers(&first, 2).await;
-    let (hash, number) = make_block(&full, &first).await;
+    let (hash, _) = make_block(&full, &first).await;
     let mut sent = Vec::new();
     for (chain, node, mut events) in others {
         has_head(&chain, hash).await;
