@@ -108,7 +108,7 @@ pub use chainmesh_proto::eth::transactions::GossipReport;
 pub use chainmesh_proto::module::{
     Module, ModuleError, PeerContext, PeerHandler, PeerKind, TopicHandler,
 };
-pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager};
+pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager, Report as PeerReport};
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
 pub use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 pub use config::{P2pConfig, TlsConfig};

@@ -10,7 +10,7 @@ use chainmesh_identity::{Enode, PeerId};
 use chainmesh_proto::module::PeerKind;
 use chainmesh_proto::peers::{
     ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerInfo,
-    PeerManager, TargetKey,
+    PeerManager, Report as PeerReport, TargetKey,
 };
 use chainmesh_proto::session::Link;
 use chainmesh_proto::session::connection::{
@@ -59,6 +59,8 @@ pub(crate) enum Order {
     Book(BookOrder),
     /// Tell what there is to know of connections.
     Peers(oneshot::Sender<Vec<PeerStatus>>),
+    /// Tell what the peer manager knows and has counted.
+    PeerReport(oneshot::Sender<PeerReport>),
     /// Close everything, say goodbye, end.
     Shutdown(oneshot::Sender<()>),
 }
@@ -238,6 +240,9 @@ impl Service {
             }
             Order::Peers(answer) => {
                 let _ = answer.send(self.peers(now));
+            }
+            Order::PeerReport(answer) => {
+                let _ = answer.send(self.manager.snapshot());
             }
             Order::Found(enode) => self.found(&enode),
             Order::Book(order) => self.book_order(order),
