@@ -11,6 +11,8 @@ import resource
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 
 from harness import ChainmeshNode, Failure, GethNode, Workplace, run_tool, wait_until
 from sdk_net import free_port
@@ -424,6 +426,15 @@ class FullDisk(ChainmeshNode):
         return ["env", "--ignore-signal=XFSZ", *super().run_command(bootnode)]
 
 
+def readiness(port):
+    """Status and text of /readyz: what a load balancer asks."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
 def disk_full(directory):
     """The file of the blocks may not grow for a while: the validator says so, and goes on later."""
     with Workplace(directory, ChainmeshNode, directory / "genesis.json") as place:
@@ -431,9 +442,12 @@ def disk_full(directory):
         place.genesis.write_text(json.dumps(genesis([key.address])))
         node = FullDisk("validator", directory, place.genesis)
         place.nodes.append(node)
-        node.arguments = ["--validator-key", key.path]
+        metrics = free_port()
+        node.arguments = ["--validator-key", key.path, "--metrics", f"127.0.0.1:{metrics}"]
         node.start()
         wait_until("two blocks", 30, lambda: node.number() >= 2)
+        if readiness(metrics) != (200, "ready\n"):
+            raise Failure(f"it is not ready: {readiness(metrics)}")
         unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         # Enough for its log, and nothing for the pages of its database.
         least = (64 << 10, resource.RLIM_INFINITY)
@@ -441,12 +455,17 @@ def disk_full(directory):
         wait_until("it says that blocks cannot be stored", 30,
                    lambda: state(node) == "storeFailed")
         said = node.call("clique_validator")
+        status, why = readiness(metrics)
+        if status != 503 or not why.startswith("disk: "):
+            raise Failure(f"it says that it is ready: {status}, {why}")
         stopped = node.number()
         time.sleep(3 * PERIOD)
         if node.number() != stopped:
             raise Failure("it went on although nothing could be stored")
         resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, unlimited)
         wait_until("it goes on", 30, lambda: node.number() >= stopped + 3 and state(node) == "sealing")
+        if readiness(metrics)[0] != 200:
+            raise Failure(f"it is not ready again: {readiness(metrics)}")
         node.kill()
         node.start()
         if node.number() < stopped + 3:
