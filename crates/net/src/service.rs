@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use chainmesh_identity::{Enode, PeerId};
 use chainmesh_proto::module::PeerKind;
+use chainmesh_proto::peers::book::{Bookkeeper, LOOK_INTO_BOOK};
 use chainmesh_proto::peers::{
     ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerInfo,
     PeerManager, Report as PeerReport, TargetKey,
@@ -17,6 +18,7 @@ use chainmesh_proto::session::connection::{
     Blame, CloseCause, Connection, ConnectionEvent, LocalNode,
 };
 use chainmesh_proto::session::tls::PeerCertificate;
+use chainmesh_proto::text::{Escaped, EscapedTo};
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
 use core::net::SocketAddr;
@@ -25,11 +27,10 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use crate::book::{BookOrder, Bookkeeper, LOOK_INTO_BOOK};
+use crate::book::{BookOrder, unix_time};
 use crate::clock::Clock;
 use crate::event::P2pEvent;
 use crate::handle::PeerStatus;
-use crate::text::{Escaped, EscapedTo};
 use crate::{connection, dial, entropy};
 
 /// What connection tasks, dials and the listener tell the control plane.
@@ -390,7 +391,7 @@ impl Service {
 
     fn dial(&mut self, conn: ConnectionId, target: DialTarget) {
         debug!(%conn, %target, "dialling");
-        self.bookkeeper.dialled(target.id);
+        self.bookkeeper.dialled(unix_time(), target.id);
         self.connections.insert(conn, Entry::new(None));
         let report_to = self.report_to.clone();
         self.dials.spawn(async move {
