@@ -13,7 +13,7 @@ use chainmesh_proto::peers::book::{
     UnixTime,
 };
 use chainmesh_proto::peers::{
-    ClosedBy, Direction, Input, NodeKind, PeerEvent, PeerManager, TargetKey,
+    ClosedBy, Direction, Input, NodeKind, Offence, PeerEvent, PeerManager, TargetKey,
 };
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
@@ -29,6 +29,10 @@ pub(crate) const LOOK_INTO_BOOK: Duration = Duration::from_secs(5);
 const CONTACTS: usize = 32;
 /// Stories that one question gets.
 const MAX_STORIES: usize = 16;
+/// Bans for conduct that are remembered, of the wishes of the operator that the book has room for.
+const MAX_CONDUCT_BANS: usize = 256;
+/// How the reason of such a ban begins.
+const FOR_CONDUCT: &str = "for its conduct";
 /// Characters of a text in a story.
 const SHOWN: usize = 150;
 
@@ -208,6 +212,32 @@ impl Bookkeeper {
         }
     }
 
+    /// An offence, for people.
+    fn charge(&self, offence: Offence, score: i32) -> String {
+        let cause = self.cause.as_ref().map_or_else(String::new, |cause| format!(" ({cause})"));
+        format!("{offence}, -{} points, score {score}{cause}", offence.weight())
+    }
+
+    /// Bans a node until its score has faded. The operator's bans are never displaced: of these here
+    /// there is a limited number, and the one that ends first makes room.
+    fn ban_for_conduct(&mut self, now: UnixTime, id: &PeerId, score: i32, lasts: Duration) {
+        let for_conduct = self.book.records().filter_map(|record| {
+            let ban = record.ban.as_ref().filter(|ban| ban.reason.starts_with(FOR_CONDUCT))?;
+            Some((ban.until, record.enode.id))
+        });
+        let for_conduct: Vec<_> = for_conduct.collect();
+        if for_conduct.len() >= MAX_CONDUCT_BANS
+            && let Some((_, first)) = for_conduct.into_iter().min()
+        {
+            self.book.unban(&first);
+        }
+        let reason = format!("{FOR_CONDUCT}: score {score}");
+        if let Err(error) = self.book.ban(now, id, until(now, Some(lasts)), &reason) {
+            // The manager refuses it all the same, as long as this run lasts.
+            tracing::warn!(peer = %id.short(), "the ban is not remembered: {error}");
+        }
+    }
+
     /// A peer that came to us and is not in the book.
     fn meet(&mut self, id: PeerId, ip: IpAddr, port: u16, inbound: bool) {
         let enode = Enode { id, host: Host::Ip(ip), tcp_port: port, udp_port: 0 };
@@ -293,6 +323,14 @@ impl Service {
                 let stage = if proved { AttemptStage::Greeting } else { AttemptStage::Handshake };
                 let text = keeper.ending(reason, by);
                 keeper.remember(&peer, stage, inbound, true, &text);
+            }
+            PeerEvent::Misbehaved { id, offence, score, direction } => {
+                let inbound = direction != Some(Direction::Outbound);
+                let text = keeper.charge(offence, score);
+                keeper.remember(&id, AttemptStage::Session, inbound, false, &text);
+            }
+            PeerEvent::Banned { id, score, lasts, .. } => {
+                keeper.ban_for_conduct(now, &id, score, lasts);
             }
             _ => {}
         }

@@ -6,11 +6,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use alloy_primitives::B256;
 use chainmesh_proto::eth::chain::{ChainWriter, ImportError, SyncBlock};
+use chainmesh_proto::eth::known::KnownHashes;
 use chainmesh_proto::eth::sync::{
     BlockSyncManager, ImportFailure, SyncConfig, SyncEvent, SyncFault, SyncInput, SyncOutput,
     SyncReport,
 };
+use chainmesh_proto::peers::Offence;
 use chainmesh_wire::devp2p::DisconnectReason;
 use chainmesh_wire::eth::BlockId;
 use tokio::sync::{Notify, watch};
@@ -19,11 +22,17 @@ use tracing::{debug, error, info, warn};
 use super::{Asker, EthService};
 use crate::clock::Clock;
 
+/// Refused blocks with right headers that are remembered. The machine remembers refused blocks, too: who
+/// sends one again is blamed again.
+const MAX_WELL_SEALED: usize = 1024;
+
 pub(crate) struct SyncDriver {
     machine: Mutex<BlockSyncManager>,
     moved: Notify,
     clock: Clock,
     chain: Arc<dyn ChainWriter>,
+    /// Blocks that were refused although their headers and seals are right.
+    well_sealed: Mutex<KnownHashes>,
 }
 
 impl SyncDriver {
@@ -34,7 +43,8 @@ impl SyncDriver {
             limits: chainmesh_proto::eth::sync::limits::SyncLimits::default(),
         };
         let machine = Mutex::new(BlockSyncManager::new(config, crate::entropy()));
-        Arc::new(Self { machine, moved: Notify::new(), clock, chain })
+        let well_sealed = Mutex::new(KnownHashes::new(MAX_WELL_SEALED));
+        Arc::new(Self { machine, moved: Notify::new(), clock, chain, well_sealed })
     }
 
     fn machine(&self) -> MutexGuard<'_, BlockSyncManager> {
@@ -120,12 +130,33 @@ impl SyncDriver {
             }
             SyncOutput::Fault { peer, fault } => {
                 warn!(peer = %peer.short(), "disconnecting: {fault}");
+                eth.witness.accuse(peer, self.offence(&fault), fault.to_string()).await;
                 eth.disconnect(peer, fault_reason(&fault));
             }
             SyncOutput::Announce(head) => {
                 eth.broadcast_block(BlockId { hash: head.hash, number: head.number });
             }
             SyncOutput::Event(event) => log(&event),
+        }
+    }
+
+    /// What a peer did wrong. A node passes a block on when its header and seal are right, so of a block
+    /// that is wrong in what it does, the sealer is to blame more than the sender.
+    fn offence(&self, fault: &SyncFault) -> Offence {
+        let well_sealed = self.well_sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        match fault {
+            SyncFault::InvalidBlock { hash } if well_sealed.contains(hash) => {
+                Offence::InvalidExecution
+            }
+            fault => Offence::of_sync(fault),
+        }
+    }
+
+    /// A block was refused: remembers if that is not for its header or its seal.
+    fn look_at_seal(&self, blocks: &[SyncBlock], hash: &B256) {
+        let Some(block) = blocks.iter().find(|block| block.hash == *hash) else { return };
+        if let Ok(Some(_)) = self.chain.check_header(&block.header, hash) {
+            self.well_sealed.lock().unwrap_or_else(PoisonError::into_inner).insert(hash);
         }
     }
 
@@ -146,6 +177,9 @@ impl SyncDriver {
                 match failure {
                     ImportFailure::Storage => error!("blocks cannot be stored: {error}"),
                     _ => warn!("a block was refused: {error}"),
+                }
+                if let ImportFailure::Invalid { hash } = &failure {
+                    self.look_at_seal(blocks, hash);
                 }
                 SyncInput::ImportFailed { head: self.chain.head(), failure }
             }

@@ -5,6 +5,7 @@
 
 mod admission;
 mod banned;
+mod blame;
 pub mod book;
 mod conduct;
 mod config;
@@ -266,6 +267,13 @@ impl PeerManager {
     #[must_use]
     pub fn has_target(&self, id: &PeerId) -> bool {
         self.targets.contains_key(&TargetKey::Id(*id))
+    }
+
+    /// Whether this connection is a session.
+    #[must_use]
+    pub fn is_session(&self, conn: ConnectionId) -> bool {
+        let stage = self.connections.get(&conn).map(|connection| connection.stage);
+        matches!(stage, Some(Stage::Established { .. }))
     }
 
     /// Number of peers that observers know as connected.
