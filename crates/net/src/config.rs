@@ -9,7 +9,7 @@ use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
 use chainmesh_proto::module::Module;
 use chainmesh_proto::peers::book::AddressBook;
 use chainmesh_proto::peers::{
-    ACCEPT_BURST, ACCEPT_RATE, DEFAULT_MAX_PEERS, MAX_PENDING_INBOUND, NodeKind,
+    ACCEPT_BURST, ACCEPT_RATE, DEFAULT_MAX_PEERS, MAX_PENDING_INBOUND, NodeKind, default_min_peers,
 };
 use chainmesh_proto::session::SessionKind;
 
@@ -46,6 +46,14 @@ pub struct P2pConfig {
     /// Peers at most; trusted ones are not counted.
     pub max_peers: usize,
 
+    /// With fewer peers than this for a while, the log says so, and why
+    /// ([`P2pHandle::peer_alarm`](crate::P2pHandle::peer_alarm)); 0: never. `None` (the default): one in
+    /// fifty of `max_peers`, at least one, and never if the node knows nobody and looks for nobody.
+    pub min_peers: Option<usize>,
+    /// Whether full slots rotate (default true): every few minutes a peer that this node found by
+    /// itself is let go for another one, and a newcomer may get the place of the worst of those that
+    /// came. Never in a consortium.
+    pub rotation: bool,
     /// Inbound connections that have not proved who they are, at most (default 256).
     pub max_pending_inbound: usize,
     /// Inbound connections that are taken per second in the long run (default 50), and at once
@@ -97,6 +105,8 @@ impl P2pConfig {
             listen_port: chainmesh_identity::enode::DEFAULT_PORT,
             boot_nodes: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
+            min_peers: None,
+            rotation: true,
             max_pending_inbound: MAX_PENDING_INBOUND,
             accept_rate: (ACCEPT_RATE, ACCEPT_BURST),
             listen_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -114,6 +124,15 @@ impl P2pConfig {
             modules: Vec::new(),
             event_capacity: 1024,
         }
+    }
+
+    /// The minimum of peers.
+    pub(crate) fn wanted_peers(&self) -> usize {
+        let alone = self.boot_nodes.is_empty()
+            && self.configured_nodes.is_empty()
+            && self.addresses.is_empty()
+            && self.discovery.is_none();
+        self.min_peers.unwrap_or(if alone { 0 } else { default_min_peers(self.max_peers) })
     }
 
     /// By what peers know the node.

@@ -14,9 +14,10 @@ use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo, Report as PeerRepor
 use chainmesh_proto::session::Link;
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::amop::AmopHandle;
+use crate::conduct::TooFewPeers;
 use crate::discovery::DiscoveryHandle;
 use crate::eth::EthService;
 use crate::event::{P2pEvent, SessionCommand};
@@ -41,6 +42,7 @@ pub struct P2pHandle {
     pub(crate) mesh: Option<MeshHandle>,
     pub(crate) amop: Option<AmopHandle>,
     pub(crate) discovery: Option<DiscoveryHandle>,
+    pub(crate) alarm: watch::Receiver<Option<TooFewPeers>>,
 }
 
 /// The node has ended.

@@ -70,6 +70,7 @@
 pub mod amop;
 mod book;
 mod clock;
+mod conduct;
 pub mod config;
 mod connection;
 mod dial;
@@ -111,6 +112,7 @@ pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager, Report as Peer
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
 pub use chainmesh_proto::text::{Escaped, EscapedTo};
 pub use chainmesh_wire::devp2p::{Capability, DisconnectReason};
+pub use conduct::TooFewPeers;
 pub use config::{P2pConfig, TlsConfig};
 pub use eth::EthChain;
 pub use event::{BlockBody, HashOrNumber, P2pEvent, SessionCommand};
@@ -173,10 +175,14 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     let (orders, orders_in) = mpsc::channel(ORDERS);
     let (cmd_tx, commands) = mpsc::channel(COMMANDS);
     let peer_count = Arc::new(AtomicUsize::new(0));
+    let (alarm, alarm_heard) = watch::channel(None);
 
     let mut manager_config = PeerManagerConfig::new(local_id, config.max_peers);
     manager_config.max_pending_inbound = config.max_pending_inbound;
     (manager_config.accept_rate, manager_config.accept_burst) = config.accept_rate;
+    // In a consortium every node has a certificate: nobody takes all slots at no cost.
+    manager_config.rotation = config.rotation && config.session != SessionKind::Tls;
+    manager_config.min_peers = config.wanted_peers();
     let mut manager = PeerManager::new(manager_config, entropy());
     // Port 0: a boot node of discovery, which has no sessions.
     let boot = config.boot_nodes.iter().filter(|node| node.tcp_port != 0);
@@ -227,7 +233,8 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         let network_id = chain.network_id.unwrap_or(config.chain_id);
         let (genesis_hash, forks) = (config.genesis_hash, chain.forks.clone());
         let identity = ChainIdentity { network_id, genesis_hash, forks, earliest: 0 };
-        let eth = EthService::start(&chain, clock, event_tx.clone());
+        let eth =
+            EthService::start(&chain, clock, event_tx.clone(), conduct::Witness::new(&orders));
         modules.extend(eth.modules(&chain, &identity));
         companions.spawn(eth::commands::run(Arc::clone(&eth), commands, ended.subscribe()));
         if let Some(sync) = eth.sync_driver() {
@@ -293,6 +300,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         peer_count.clone(),
         inbox,
         bookkeeper,
+        conduct::Floor::new(alarm),
     );
     tokio::spawn(service.run(companions));
     Ok(P2pHandle {
@@ -306,6 +314,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         mesh,
         amop,
         discovery,
+        alarm: alarm_heard,
     })
 }
 

@@ -10,8 +10,8 @@ use chainmesh_identity::{Enode, PeerId};
 use chainmesh_proto::module::PeerKind;
 use chainmesh_proto::peers::book::{Bookkeeper, LOOK_INTO_BOOK};
 use chainmesh_proto::peers::{
-    ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerInfo,
-    PeerManager, Report as PeerReport, TargetKey,
+    ClosedBy, ConnectionId, DialError, DialTarget, Input, Merit, NodeKind, Offence, Output,
+    PeerEvent, PeerInfo, PeerManager, Report as PeerReport, TargetKey,
 };
 use chainmesh_proto::session::Link;
 use chainmesh_proto::session::connection::{
@@ -29,6 +29,7 @@ use tracing::{debug, info, warn};
 
 use crate::book::{BookOrder, unix_time};
 use crate::clock::Clock;
+use crate::conduct::Floor;
 use crate::event::P2pEvent;
 use crate::handle::PeerStatus;
 use crate::{connection, dial, entropy};
@@ -58,6 +59,10 @@ pub(crate) enum Order {
     Found(Box<Enode>),
     /// Something about the address book.
     Book(BookOrder),
+    /// A peer did something wrong: what, and in words.
+    Offence(PeerId, Offence, String),
+    /// A peer did something well.
+    Merit(PeerId, Merit),
     /// Tell what there is to know of connections.
     Peers(oneshot::Sender<Vec<PeerStatus>>),
     /// Tell what the peer manager knows and has counted.
@@ -119,6 +124,7 @@ pub(crate) struct Service {
     pub(crate) accepted: mpsc::Receiver<(TcpStream, SocketAddr)>,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) bookkeeper: Bookkeeper,
+    pub(crate) floor: Floor,
     pub(crate) connections: HashMap<ConnectionId, Entry>,
     /// Inbound sockets that the manager has not decided about; it does so at once.
     inbound: HashMap<ConnectionId, (TcpStream, SocketAddr)>,
@@ -147,6 +153,7 @@ impl Service {
         peer_count: Arc<AtomicUsize>,
         inbox: Inbox,
         bookkeeper: Bookkeeper,
+        floor: Floor,
     ) -> Self {
         let (report_to, reports) = mpsc::channel(REPORTS);
         Self {
@@ -160,6 +167,7 @@ impl Service {
             accepted: inbox.accepted,
             orders: inbox.orders,
             bookkeeper,
+            floor,
             connections: HashMap::new(),
             inbound: HashMap::new(),
             tasks: JoinSet::new(),
@@ -247,6 +255,8 @@ impl Service {
             }
             Order::Found(enode) => self.found(&enode),
             Order::Book(order) => self.book_order(order),
+            Order::Offence(id, offence, words) => self.accused(id, offence, words),
+            Order::Merit(id, merit) => self.manager.handle(now, Input::Merit { id, merit }),
             Order::Shutdown(_) => {}
         }
     }
@@ -355,6 +365,9 @@ impl Service {
             _ => ClosedBy::Us,
         };
         let reason = cause.wire_reason();
+        if let (Some(id), Some(offence)) = (entry.id, self.judge_end(conn, cause)) {
+            self.accused(id, offence, cause.to_string());
+        }
         // What follows at once follows from this: the book gets the cause in words.
         self.carry_out();
         self.bookkeeper.cause = Some(cause.to_string());
@@ -428,6 +441,7 @@ impl Service {
         // Before the event: who hears of a peer finds it counted.
         self.peer_count.store(self.manager.peer_count(), Relaxed);
         self.write_down(&event);
+        self.tell_of_conduct(&event);
         match event {
             PeerEvent::PeerConnected { id, address, direction, .. } => {
                 info!(peer = %id.short(), %address, ?direction, "peer connected");

@@ -88,6 +88,10 @@ pub struct ConfigFile {
     pub external_ip: Option<IpAddr>,
     /// Peers at most.
     pub max_peers: Option<usize>,
+    /// With fewer peers than this, the log says so.
+    pub min_peers: Option<usize>,
+    /// Whether full slots are kept by whoever has them.
+    pub no_rotation: bool,
     /// Network ID of the `eth` handshake.
     pub network_id: Option<u64>,
     /// Whether eth/69 is offered on a chain of proof of authority, too.

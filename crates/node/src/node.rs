@@ -63,6 +63,10 @@ pub struct NodeOptions {
     pub trusted_peers: Vec<Enode>,
     /// Peers at most, trusted ones not counted.
     pub max_peers: usize,
+    /// See [`P2pConfig::min_peers`].
+    pub min_peers: Option<usize>,
+    /// See [`P2pConfig::rotation`].
+    pub rotation: bool,
     /// Network ID of the `eth` Status; the chain ID if `None`.
     pub network_id: Option<u64>,
     /// Whether eth/69 is offered where it is not by default: on a chain that is not of proof of
@@ -107,6 +111,8 @@ impl NodeOptions {
             discovery: None,
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
+            min_peers: None,
+            rotation: true,
             network_id: None,
             eth69: false,
             validator: None,
@@ -436,6 +442,8 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
     config.listen_address = options.listen_address;
     config.listen_port = options.port;
     config.max_peers = options.max_peers;
+    config.min_peers = options.min_peers;
+    config.rotation = options.rotation;
     config.boot_nodes.clone_from(&options.boot_nodes);
     config.discovery.clone_from(&options.discovery);
     let trusted = options.trusted_peers.iter().cloned();

@@ -18,6 +18,7 @@ use chainmesh_proto::eth::transactions::{
     BatchId, FetchToken, GossipFault, GossipInput, GossipOutput, GossipReport, ReceivedTransaction,
     TransactionGossip,
 };
+use chainmesh_proto::peers::Offence;
 use chainmesh_proto::session::ReadHold;
 use chainmesh_wire::devp2p::DisconnectReason;
 use chainmesh_wire::eth::{
@@ -143,7 +144,9 @@ impl GossipDriver {
             };
             if !outputs.is_empty() {
                 let Some(eth) = eth.upgrade() else { return };
-                outputs.into_iter().for_each(|output| self.carry_out(&eth, output));
+                for output in outputs {
+                    self.carry_out(&eth, output).await;
+                }
                 continue;
             }
             let timer = self.clock.sleep_until(deadline);
@@ -155,7 +158,7 @@ impl GossipDriver {
         }
     }
 
-    fn carry_out(self: &Arc<Self>, eth: &EthService, output: GossipOutput) {
+    async fn carry_out(self: &Arc<Self>, eth: &EthService, output: GossipOutput) {
         match output {
             GossipOutput::Request { peer, token, hashes } => {
                 let asker = Asker::Gossip(token);
@@ -182,6 +185,7 @@ impl GossipDriver {
             }
             GossipOutput::Fault { peer, fault } => {
                 warn!(peer = %peer.short(), "disconnecting: {fault}");
+                eth.witness.accuse(peer, Offence::of_gossip(&fault), fault.to_string()).await;
                 eth.disconnect(peer, fault_reason(&fault));
             }
         }

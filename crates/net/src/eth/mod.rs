@@ -7,6 +7,7 @@ mod propagation;
 mod serving;
 pub(crate) mod sync;
 
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -23,12 +24,15 @@ use chainmesh_proto::eth::status::ChainIdentity;
 use chainmesh_proto::eth::sync::{RequestToken, SyncInput};
 use chainmesh_proto::eth::transactions::FetchToken;
 use chainmesh_proto::module::Module;
+use chainmesh_proto::peers::Merit;
+use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 use chainmesh_wire::eth::{BlockBody, BlockHeader, BlockId, EthVersion, Origin};
 use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
 use crate::clock::Clock;
+use crate::conduct::Witness;
 use crate::event::P2pEvent;
 use gossip::GossipDriver;
 use propagation::Propagation;
@@ -92,6 +96,9 @@ impl core::fmt::Debug for EthChain {
     }
 }
 
+/// Least time from one praise of a peer for its answers to the next: twenty in a half-life of scores.
+const PRAISE_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Who asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asker {
@@ -110,6 +117,8 @@ struct Peer {
     known: KnownHashes,
     /// Requests under way.
     asked: HashMap<u64, Asker>,
+    /// When it was praised last for an answer.
+    praised: Option<Instant>,
 }
 
 /// Everything about `eth` of one node.
@@ -121,6 +130,9 @@ pub(crate) struct EthService {
     sync: Option<Arc<SyncDriver>>,
     gossip: Option<Arc<GossipDriver>>,
     propagation: Propagation,
+    clock: Clock,
+    /// Where it is told what peers do wrong and well.
+    pub(super) witness: Witness,
     /// This service, for work that outlives a call.
     weak: Weak<Self>,
 }
@@ -130,6 +142,7 @@ impl EthService {
         chain: &EthChain,
         clock: Clock,
         events: broadcast::Sender<P2pEvent>,
+        witness: Witness,
     ) -> Arc<Self> {
         let sources = Sources { chain: Arc::clone(&chain.chain), pool: chain.pool.clone() };
         let serving = Serving::new(sources, chain.serve, Handle::current());
@@ -143,6 +156,8 @@ impl EthService {
             sync,
             gossip,
             propagation: Propagation::new(chain.block_gossip),
+            clock,
+            witness,
             weak: Weak::clone(weak),
         })
     }
@@ -241,12 +256,26 @@ impl EthService {
         self.peers().get_mut(&id)?.asked.remove(&request_id)
     }
 
+    /// A peer has answered: that is worth something, once in a while.
+    fn answered(&self, id: PeerId) {
+        let now = self.clock.now();
+        let mut peers = self.peers();
+        let Some(peer) = peers.get_mut(&id) else { return };
+        let recent = |at: Instant| now.saturating_since(at) < PRAISE_INTERVAL;
+        if !peer.praised.is_some_and(recent) {
+            peer.praised = Some(now);
+            drop(peers);
+            self.witness.praise(id, Merit::Answer);
+        }
+    }
+
     fn ready(&self, connection: &EthConnection, head: PeerHead) {
         let peer = Peer {
             connection: connection.clone(),
             head,
             known: KnownHashes::new(MAX_KNOWN_BLOCKS),
             asked: HashMap::new(),
+            praised: None,
         };
         self.peers().insert(connection.id(), peer);
         self.sync(SyncInput::PeerConnected { peer: connection.id(), head });
@@ -269,7 +298,12 @@ impl EthService {
 
     fn headers(&self, id: PeerId, request_id: u64, headers: Vec<BlockHeader>) {
         match self.take_asker(id, request_id) {
-            Some(Asker::Sync(token)) => self.sync(SyncInput::Headers { peer: id, token, headers }),
+            Some(Asker::Sync(token)) => {
+                if !headers.is_empty() {
+                    self.answered(id);
+                }
+                self.sync(SyncInput::Headers { peer: id, token, headers });
+            }
             Some(Asker::Owner) => self.tell(|| P2pEvent::BlockHeaders {
                 peer_id: id,
                 request_id,
@@ -282,7 +316,12 @@ impl EthService {
 
     fn bodies(&self, id: PeerId, request_id: u64, bodies: Vec<BlockBody>) {
         match self.take_asker(id, request_id) {
-            Some(Asker::Sync(token)) => self.sync(SyncInput::Bodies { peer: id, token, bodies }),
+            Some(Asker::Sync(token)) => {
+                if !bodies.is_empty() {
+                    self.answered(id);
+                }
+                self.sync(SyncInput::Bodies { peer: id, token, bodies });
+            }
             Some(Asker::Owner) => self.tell(|| {
                 let decode = |body: &BlockBody| alloy_rlp::decode_exact(&body.rlp).ok();
                 // They were decoded once already: none is left out.
@@ -321,7 +360,7 @@ impl EthSink for EthService {
                 }
                 self.tell(|| P2pEvent::NewBlock { peer_id: id, hash, number });
                 if let Some(service) = self.weak.upgrade() {
-                    service.pass_on(&block);
+                    service.pass_on(id, &block);
                 }
                 self.sync(SyncInput::NewBlock { peer: id, block });
             }
@@ -345,6 +384,9 @@ impl EthSink for EthService {
                 if let (Some(Asker::Gossip(token)), Some(gossip)) =
                     (self.take_asker(id, request_id), &self.gossip)
                 {
+                    if !transactions.is_empty() {
+                        self.answered(id);
+                    }
                     gossip.fetched(connection, token, &transactions);
                 }
             }

@@ -8,6 +8,7 @@ use chainmesh_identity::PeerId;
 use chainmesh_proto::eth::chain::ImportError;
 use chainmesh_proto::eth::known::{KnownHashes, MAX_KNOWN_BLOCKS};
 use chainmesh_proto::eth::propagation::{Few, is_news};
+use chainmesh_proto::peers::Merit;
 use chainmesh_proto::session::Class;
 use chainmesh_wire::eth::{BlockId, BlockRange, EthVersion, Message, NewBlock, code};
 use tracing::debug;
@@ -37,7 +38,7 @@ impl Propagation {
 impl EthService {
     /// A peer sent a block: when its header and seal are right it goes on to others, before it is
     /// executed.
-    pub(super) fn pass_on(self: &Arc<Self>, block: &NewBlock) {
+    pub(super) fn pass_on(self: &Arc<Self>, from: PeerId, block: &NewBlock) {
         let Some(sync) = self.sync_driver() else { return };
         let (hash, number) = (block.header.hash, block.header.header.number);
         let news = is_news(number, self.chain.head().number);
@@ -51,6 +52,7 @@ impl EthService {
             }
             match chain.check_header(&block.header.header, &hash) {
                 Ok(Some(total_difficulty)) => {
+                    service.witness.praise(from, Merit::NewBlock);
                     service.send_whole(hash, &block.header.rlp, &block.body.rlp, total_difficulty);
                 }
                 Ok(None) => {}

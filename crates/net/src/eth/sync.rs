@@ -4,13 +4,17 @@
 //! their own tasks; one task carries out what it wants. Between the two there is no queue that could
 //! run over or lose an answer: whatever is held is held, and bounded, by the machine.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use alloy_primitives::B256;
 use chainmesh_proto::eth::chain::{ChainWriter, ImportError, SyncBlock};
+use chainmesh_proto::eth::sync::limits::{MAX_REMEMBERED_INVALID, SyncLimits};
 use chainmesh_proto::eth::sync::{
     BlockSyncManager, ImportFailure, SyncConfig, SyncEvent, SyncFault, SyncInput, SyncOutput,
     SyncReport,
 };
+use chainmesh_proto::peers::Offence;
 use chainmesh_wire::devp2p::DisconnectReason;
 use chainmesh_wire::eth::BlockId;
 use tokio::sync::{Notify, watch};
@@ -19,11 +23,22 @@ use tracing::{debug, error, info, warn};
 use super::{Asker, EthService};
 use crate::clock::Clock;
 
+/// A block that the chain refused.
+struct RefusedBlock {
+    hash: B256,
+    /// Its header and seal are right: only what it does is wrong.
+    well_sealed: bool,
+    /// Number and broken rule.
+    words: String,
+}
+
 pub(crate) struct SyncDriver {
     machine: Mutex<BlockSyncManager>,
     moved: Notify,
     clock: Clock,
     chain: Arc<dyn ChainWriter>,
+    /// The blocks that were refused last.
+    refused: Mutex<VecDeque<RefusedBlock>>,
 }
 
 impl SyncDriver {
@@ -31,10 +46,11 @@ impl SyncDriver {
         let config = SyncConfig {
             genesis_hash: chain.genesis_hash(),
             head: chain.head(),
-            limits: chainmesh_proto::eth::sync::limits::SyncLimits::default(),
+            limits: SyncLimits::default(),
         };
         let machine = Mutex::new(BlockSyncManager::new(config, crate::entropy()));
-        Arc::new(Self { machine, moved: Notify::new(), clock, chain })
+        let refused = Mutex::default();
+        Arc::new(Self { machine, moved: Notify::new(), clock, chain, refused })
     }
 
     fn machine(&self) -> MutexGuard<'_, BlockSyncManager> {
@@ -120,6 +136,8 @@ impl SyncDriver {
             }
             SyncOutput::Fault { peer, fault } => {
                 warn!(peer = %peer.short(), "disconnecting: {fault}");
+                let (offence, words) = self.charge(&fault);
+                eth.witness.accuse(peer, offence, words).await;
                 eth.disconnect(peer, fault_reason(&fault));
             }
             SyncOutput::Announce(head) => {
@@ -127,6 +145,35 @@ impl SyncDriver {
             }
             SyncOutput::Event(event) => log(&event),
         }
+    }
+
+    /// What a peer did wrong, for its score and for its story. A node passes a block on when its header
+    /// and seal are right, so of a block that is wrong in what it does, the sealer is to blame more than
+    /// the sender.
+    fn charge(&self, fault: &SyncFault) -> (Offence, String) {
+        let charge = (Offence::of_sync(fault), fault.to_string());
+        let SyncFault::InvalidBlock { hash } = fault else { return charge };
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let block = refused.iter().find(|block| block.hash == *hash);
+        block.map_or(charge, |block| match block.well_sealed {
+            true => (Offence::InvalidExecution, block.words.clone()),
+            false => (Offence::InvalidBlock, block.words.clone()),
+        })
+    }
+
+    /// A block was refused: keeps why, and whether it is for its header or its seal.
+    fn remember_refusal(&self, blocks: &[SyncBlock], error: &ImportError) {
+        let ImportError::Invalid { number, hash, reason } = error else { return };
+        let block = blocks.iter().find(|block| block.hash == *hash);
+        let seal = block.map(|block| self.chain.check_header(&block.header, hash));
+        let well_sealed = matches!(seal, Some(Ok(Some(_))));
+        let words = format!("block {number}: {reason}");
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        // As many as the machine remembers: who sends one of them again is blamed again.
+        if refused.len() >= MAX_REMEMBERED_INVALID {
+            refused.pop_front();
+        }
+        refused.push_back(RefusedBlock { hash: *hash, well_sealed, words });
     }
 
     fn import(&self, blocks: &[SyncBlock]) {
@@ -147,6 +194,7 @@ impl SyncDriver {
                     ImportFailure::Storage => error!("blocks cannot be stored: {error}"),
                     _ => warn!("a block was refused: {error}"),
                 }
+                self.remember_refusal(blocks, &error);
                 SyncInput::ImportFailed { head: self.chain.head(), failure }
             }
         };

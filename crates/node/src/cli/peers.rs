@@ -23,7 +23,8 @@ const NOT_UNDERSTOOD: &str = "the node's answer cannot be understood; is it of a
 ///
 /// Two tables: the peers that are connected, and those that are wanted and not connected, with the
 /// reason and the time of the next try. HEAD is the last block that a peer has told this node of,
-/// RTT the last round trip that was measured, and SLOT what the peer is counted as.
+/// RTT the last round trip that was measured, SLOT what the peer is counted as, and SCORE what it has
+/// earned: below zero for what it did wrong, above for good conduct.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -182,6 +183,7 @@ fn connected_table(peers: &[ConnectedPeer]) -> Table {
         "PEER",
         "DIR",
         "SLOT",
+        "SCORE",
         "ADDRESS",
         "CLIENT",
         "CAPABILITIES",
@@ -196,6 +198,7 @@ fn connected_table(peers: &[ConnectedPeer]) -> Table {
             short(&peer.public_key),
             if peer.network.inbound { "in" } else { "out" }.to_owned(),
             peer.slot.clone().unwrap_or_else(unknown),
+            peer.score.to_string(),
             Escaped(&peer.network.remote_address).to_string(),
             Escaped(&peer.name).to_string(),
             capabilities(&peer.caps),
@@ -206,7 +209,7 @@ fn connected_table(peers: &[ConnectedPeer]) -> Table {
             peer.connected_seconds.map_or_else(unknown, span),
         ]);
     }
-    for column in 6..11 {
+    for column in [3, 7, 8, 9, 10, 11] {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -111,6 +111,13 @@ pub(super) struct RunArgs {
     /// Peers at most, trusted ones not counted [default: 50]
     #[arg(long, value_name = "NUMBER")]
     max_peers: Option<usize>,
+    /// With fewer peers than this for a while, say so and why; 0: never [default: 1 in 50 of
+    /// --max-peers, at least 1; 0 for a node that looks for nobody]
+    #[arg(long, value_name = "NUMBER")]
+    min_peers: Option<usize>,
+    /// Keep the peers there are: without this, full slots give one of them up to another node in a while
+    #[arg(long)]
+    no_rotation: bool,
     /// Network ID of the eth handshake [default: the chain ID]
     #[arg(long, value_name = "NUMBER")]
     network_id: Option<u64>,
@@ -189,6 +196,8 @@ impl RunArgs {
             bootnode: list(self.bootnode, &file.bootnode),
             trusted_peer: list(self.trusted_peer, &file.trusted_peer),
             max_peers: self.max_peers.or(file.max_peers),
+            min_peers: self.min_peers.or(file.min_peers),
+            no_rotation: self.no_rotation || file.no_rotation,
             network_id: self.network_id.or(file.network_id),
             eth69: self.eth69 || file.eth69,
             node_key: self.node_key.or_else(|| file.node_key.clone()),
@@ -379,6 +388,8 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     options.port = args.port.unwrap_or(options.port);
     options.listen_address = args.listen.unwrap_or(options.listen_address);
     options.max_peers = args.max_peers.unwrap_or(options.max_peers);
+    options.min_peers = args.min_peers;
+    options.rotation = !args.no_rotation;
     options.boot_nodes.clone_from(&args.bootnode);
     if !args.consortium {
         // In a consortium the reloader has them.

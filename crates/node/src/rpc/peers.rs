@@ -26,6 +26,9 @@ pub struct ConnectedPeer {
     /// What its slot is counted as: `inbound`, `outbound` or `trusted`.
     #[serde(default)]
     pub slot: Option<String>,
+    /// Below zero for what it did wrong, above for good conduct; fades with time.
+    #[serde(default)]
+    pub score: i32,
     /// Where it is in its life.
     pub state: String,
     /// The public key in hex without `0x`, as in an enode URL.
@@ -81,6 +84,9 @@ pub struct WantedPeer {
     pub dials: u64,
     /// Failures in a row.
     pub failures: u32,
+    /// Its score, from sessions before.
+    #[serde(default)]
+    pub score: i32,
     /// How the last attempt ended.
     pub last_error: Option<String>,
     /// Seconds until the next dial.
@@ -127,6 +133,7 @@ impl ConnectedPeer {
             protocols,
             direction: if inbound { "inbound" } else { "outbound" }.into(),
             slot: info.slot.map(|at| slot(at).into()),
+            score: info.score,
             state: state(info.state).into(),
             public_key: id.to_string(),
             head_number,
@@ -157,6 +164,7 @@ impl WantedPeer {
             state: state(info.state).into(),
             dials: info.dials,
             failures: info.failures,
+            score: info.score,
             last_error: history.last().cloned(),
             next_dial_seconds: status.next_dial_in.map(|left| left.as_secs_f64()),
             history,

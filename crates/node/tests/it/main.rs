@@ -7,6 +7,7 @@ mod doctor;
 mod files;
 mod init;
 mod ipc;
+mod judged;
 mod key;
 mod mesh;
 mod rpc;

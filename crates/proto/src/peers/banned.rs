@@ -12,7 +12,7 @@ use crate::time::Instant;
 
 /// What a banned peer is told: the base protocol has no word for it, and of its reasons this is the one
 /// that says that a person wanted it.
-const BANNED: DisconnectReason = DisconnectReason::Requested;
+pub(super) const BANNED: DisconnectReason = DisconnectReason::Requested;
 
 /// Who is banned.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl PeerManager {
     pub(super) fn ban(&mut self, now: Instant, id: PeerId) {
         self.banned.ids.insert(id);
         let with = |conn: &super::Connection| conn.id == Some(id) || conn.expected == Some(id);
-        self.close_all(now, with);
+        self.close_all(now, BANNED, with);
         // A target without an ID stays: somebody else may be there the next time.
         self.remove_node(now, &TargetKey::Id(id));
     }
@@ -56,14 +56,21 @@ impl PeerManager {
             return;
         }
         self.banned.addresses.insert(ip);
-        self.close_all(now, |conn| conn.address.is_some_and(|at| at.ip().to_canonical() == ip));
+        let there =
+            |conn: &super::Connection| conn.address.is_some_and(|at| at.ip().to_canonical() == ip);
+        self.close_all(now, BANNED, there);
     }
 
-    fn close_all(&mut self, now: Instant, which: impl Fn(&super::Connection) -> bool) {
+    pub(super) fn close_all(
+        &mut self,
+        now: Instant,
+        reason: DisconnectReason,
+        which: impl Fn(&super::Connection) -> bool,
+    ) {
         let found = self.connections.iter().filter(|(_, connection)| which(connection));
         let found: Vec<ConnectionId> = found.map(|(conn, _)| *conn).collect();
         for conn in found {
-            self.close(now, conn, BANNED);
+            self.close(now, conn, reason);
         }
     }
 
@@ -79,8 +86,10 @@ impl PeerManager {
             self.dynamic_targets = self.dynamic_targets.saturating_add(1);
         }
         if matches!(target.schedule, Schedule::Ready(_)) {
-            self.schedule_now(&key);
+            self.schedule_now(now, &key);
         }
+        // What was tolerated is not any more.
+        self.judge(now, id, None);
         let Some(conn) = self.by_id.get(&id).copied() else { return };
         let Some(connection) = self.connections.get_mut(&conn) else { return };
         if connection.slot != Some(Slot::Trusted) {

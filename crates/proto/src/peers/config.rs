@@ -44,6 +44,36 @@ pub const MAX_DYNAMIC_TARGETS: usize = 1024;
 pub const MAX_IDLE_DYNAMIC: usize = 32;
 /// Failures in a row after which a dynamic target is forgotten (reth: 5).
 pub const MAX_DYNAMIC_FAILURES: u32 = 5;
+/// All dynamic slots have to be taken for so long before one peer is let go, and so long it is from
+/// one to the next; a quarter up or down. Slow enough that a peer repays what its handshake cost, and
+/// in an hour a node has met a dozen others.
+pub const ROTATION_INTERVAL: Duration = Duration::from_secs(300);
+/// The same after a candidate that did not become a session.
+pub const ROTATION_RETRY: Duration = Duration::from_secs(30);
+/// Dynamic targets that wait for a rotation when all slots are taken.
+pub const ROTATION_CANDIDATES: usize = 4;
+/// Of the dynamic outbound peers, so many that are connected longest are not rotated, and as many of
+/// the best; a third of them at the most. (Heilman et al. 2015 and Marcus et al. 2018: an attacker who
+/// comes later must not displace them.)
+pub const PROTECTED_PEERS: usize = 4;
+/// Time from one inbound peer that is let go for a newcomer to the next.
+pub const INBOUND_EVICTION_INTERVAL: Duration = Duration::from_secs(60);
+/// An inbound peer stays for so long whoever comes.
+pub const INBOUND_GRACE: Duration = Duration::from_secs(60);
+/// There may be too few peers for so long before it is said: at the start, dials and discovery need
+/// that time, and later a peer that comes back after the longest backoff is no reason for an alarm.
+pub const FLOOR_GRACE: Duration = Duration::from_secs(90);
+/// There have to be enough peers for so long before that is said: one that comes and goes does not end
+/// the alarm.
+pub const FLOOR_CALM: Duration = Duration::from_secs(30);
+
+/// The minimum of peers when nobody says otherwise: one in fifty of `max_peers`, at least one.
+/// A node that is cut off has none, in a network of any size.
+#[must_use]
+pub const fn default_min_peers(max_peers: usize) -> usize {
+    let share = max_peers / 50;
+    if share == 0 && max_peers > 0 { 1 } else { share }
+}
 
 /// What a [`PeerManager`](super::PeerManager) is made from.
 #[derive(Debug, Clone)]
@@ -78,6 +108,12 @@ pub struct PeerManagerConfig {
     pub max_dynamic_targets: usize,
     /// Failures in a row after which a dynamic target is forgotten.
     pub max_dynamic_failures: u32,
+    /// Whether one peer in a while is let go when all slots are taken (default true): of the dynamic
+    /// outbound ones so that others are met, of the inbound ones so that a newcomer gets in.
+    pub rotation: bool,
+    /// With fewer peers than this, [`TooFewPeers`](super::PeerEvent::TooFewPeers) is said; 0 (the
+    /// default): never. See [`default_min_peers`].
+    pub min_peers: usize,
 }
 
 impl PeerManagerConfig {
@@ -100,6 +136,8 @@ impl PeerManagerConfig {
             accept_burst: ACCEPT_BURST,
             max_dynamic_targets: MAX_DYNAMIC_TARGETS,
             max_dynamic_failures: MAX_DYNAMIC_FAILURES,
+            rotation: true,
+            min_peers: 0,
         }
     }
 }

@@ -17,11 +17,13 @@ use crate::time::Instant;
 
 /// Own addresses that are remembered.
 const MAX_OWN_ADDRESSES: usize = 64;
+/// Added to the place in the queue of a target that is dialled when no other is there.
+const BEHIND: u64 = 1 << 63;
 
 impl PeerManager {
     /// [`Input::AddNode`](super::Input::AddNode).
-    pub(super) fn add_node(&mut self, target: DialTarget, kind: NodeKind) {
-        if let Err(error) = self.check_target(&target, kind) {
+    pub(super) fn add_node(&mut self, now: Instant, target: DialTarget, kind: NodeKind) {
+        if let Err(error) = self.check_target(now, &target, kind) {
             return self.emit(PeerEvent::TargetRefused { target, error });
         }
         let key = target.key();
@@ -51,18 +53,23 @@ impl PeerManager {
             if let Some(target) = self.targets.get_mut(&key) {
                 target.failures = 0;
             }
-            self.schedule_now(&key);
+            self.schedule_now(now, &key);
         }
     }
 
-    fn check_target(&self, target: &DialTarget, kind: NodeKind) -> Result<(), TargetError> {
+    fn check_target(
+        &self,
+        now: Instant,
+        target: &DialTarget,
+        kind: NodeKind,
+    ) -> Result<(), TargetError> {
         if target.id == Some(self.config.local_id) {
             return Err(TargetError::OwnId);
         }
         if target.port == 0 {
             return Err(TargetError::NoPort);
         }
-        if target.id.is_some_and(|id| self.banned.has(&id)) {
+        if target.id.is_some_and(|id| self.is_banned(now, &id)) {
             return Err(TargetError::Banned);
         }
         let full = self.dynamic_targets >= self.config.max_dynamic_targets;
@@ -100,6 +107,13 @@ impl PeerManager {
         }
     }
 
+    /// Forgets a dynamic target; its session goes on.
+    pub(super) fn drop_target(&mut self, key: &TargetKey) {
+        if self.targets.get(key).is_some_and(|target| target.kind == NodeKind::Dynamic) {
+            self.forget_target(key);
+        }
+    }
+
     fn forget_target(&mut self, key: &TargetKey) -> Option<Target> {
         self.unschedule(key);
         let target = self.targets.remove(key)?;
@@ -124,7 +138,7 @@ impl PeerManager {
     }
 
     /// Queues a target for a dial, unless there is no need to dial it.
-    pub(super) fn schedule_now(&mut self, key: &TargetKey) {
+    pub(super) fn schedule_now(&mut self, now: Instant, key: &TargetKey) {
         self.unschedule(key);
         let Some(target) = self.targets.get(key) else { return };
         let next = if let Schedule::Dialing(_) = target.schedule {
@@ -136,6 +150,7 @@ impl PeerManager {
         } else {
             let place = self.next_place;
             self.next_place = place.saturating_add(1);
+            let place = if self.is_shunned(now, target) { place | BEHIND } else { place };
             self.ready.insert((Reverse(target.kind), place, key.clone()));
             Schedule::Ready(place)
         };
@@ -168,13 +183,14 @@ impl PeerManager {
             if free <= self.dialing {
                 return;
             }
-            self.unschedule(&key);
-            self.dial(now, &key);
+            let conn = self.next_connection();
+            self.begin_dial(now, conn, &key);
         }
     }
 
-    fn dial(&mut self, now: Instant, key: &TargetKey) {
-        let conn = self.next_connection();
+    /// Dials a target, whatever slots there are.
+    pub(super) fn begin_dial(&mut self, now: Instant, conn: ConnectionId, key: &TargetKey) {
+        self.unschedule(key);
         let Some(target) = self.targets.get_mut(key) else { return };
         target.schedule = Schedule::Dialing(conn);
         target.dials = target.dials.saturating_add(1);
@@ -220,6 +236,7 @@ impl PeerManager {
         let count = self.counters.dial_failures.entry(error).or_default();
         *count = count.saturating_add(1);
         let Some(connection) = self.remove_connection(conn) else { return };
+        self.trial_ended(now, conn);
         let Some(target) = connection.target else { return };
         let retry_in = self.target_ended(now, &target, Outcome::DialFailed(error), false);
         let failures = self.targets.get(&target).map_or(0, |target| target.failures);

@@ -9,7 +9,7 @@ use chainmesh_wire::devp2p::DisconnectReason;
 
 use crate::module::PeerKind;
 
-use super::{DialTarget, NodeKind, TargetKey};
+use super::{DialTarget, Merit, NodeKind, Offence, TargetKey};
 
 /// The name of one connection, never used twice by one manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -210,6 +210,21 @@ pub enum Input {
         /// Which.
         ip: IpAddr,
     },
+    /// A peer did something wrong, whether its session is over or not. Ending the session is the
+    /// caller's business, unless the score that follows bans the peer.
+    Offence {
+        /// Who: an ID that was proved.
+        id: PeerId,
+        /// What.
+        offence: Offence,
+    },
+    /// A peer did something well.
+    Merit {
+        /// Who.
+        id: PeerId,
+        /// What.
+        merit: Merit,
+    },
     /// Close everything, take and make no connection any more.
     Shutdown,
 }
@@ -358,5 +373,59 @@ pub enum PeerEvent {
         target: DialTarget,
         /// Why.
         error: TargetError,
+    },
+    /// A peer did something wrong.
+    Misbehaved {
+        /// Who.
+        id: PeerId,
+        /// What; it tells its weight.
+        offence: Offence,
+        /// The score after it.
+        score: i32,
+        /// Who had connected, if there is a connection.
+        direction: Option<Direction>,
+    },
+    /// The score of a peer is too low: it is not dialled any more, refused, and its session ends. To be
+    /// remembered over a restart by whoever keeps the address book.
+    Banned {
+        /// Who.
+        id: PeerId,
+        /// Its score.
+        score: i32,
+        /// What was too much; `None` when it was refused for what it did before.
+        offence: Option<Offence>,
+        /// For how long.
+        lasts: Duration,
+    },
+    /// The score of a peer is too low, and the operator asked for it: it stays.
+    Tolerated {
+        /// Who.
+        id: PeerId,
+        /// Its score.
+        score: i32,
+    },
+    /// A peer is let go so that another may have its place.
+    Rotated {
+        /// Who goes.
+        id: PeerId,
+        /// Its score.
+        score: i32,
+        /// Who had connected.
+        direction: Direction,
+    },
+    /// There have been fewer peers than the minimum for [`FLOOR_GRACE`](super::FLOOR_GRACE).
+    TooFewPeers {
+        /// Connected now.
+        connected: usize,
+        /// See [`PeerManagerConfig::min_peers`](super::PeerManagerConfig::min_peers).
+        minimum: usize,
+    },
+    /// After [`TooFewPeers`](Self::TooFewPeers): there have been enough for
+    /// [`FLOOR_CALM`](super::FLOOR_CALM).
+    EnoughPeers {
+        /// Connected now.
+        connected: usize,
+        /// The minimum.
+        minimum: usize,
     },
 }

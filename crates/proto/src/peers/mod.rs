@@ -5,12 +5,17 @@
 
 mod admission;
 mod banned;
+mod blame;
 pub mod book;
+mod conduct;
 mod config;
 mod connection;
 mod dial;
+mod floor;
 mod io;
 mod report;
+mod reputation;
+mod rotation;
 mod sessions;
 mod slots;
 mod target;
@@ -31,12 +36,17 @@ pub use self::io::{
     TargetError,
 };
 pub use self::report::{PeerCounters, PeerInfo, PeerState, Report};
+pub use self::reputation::{
+    BAN_SCORE, CONDUCT_BAN, MAX_SCORE, MAX_SCORES, MIN_SCORE, Merit, Offence, SCORE_HALF_LIFE,
+    SHUNNED_SCORE,
+};
 pub use self::slots::{Slot, SlotUse};
 pub use self::target::{Attempt, DialTarget, NodeKind, Outcome, TargetKey};
 
 use self::admission::Admission;
 use self::banned::Banned;
 use self::connection::{Connection, Stage};
+use self::reputation::Reputation;
 use self::target::Target;
 use crate::time::Instant;
 use crate::timers::Timers;
@@ -50,6 +60,10 @@ enum Timer {
     Probe(ConnectionId),
     /// The backoff of a target is over.
     Redial(TargetKey),
+    /// All dynamic slots have been taken for a while.
+    Rotation,
+    /// There have been too few peers for a while, or enough again.
+    Floor,
 }
 
 /// Decides about connections: dials, admission, slots, and one session per peer.
@@ -70,6 +84,11 @@ enum Timer {
 /// See [`Slot`]. `max_peers` limits authenticated connections at every moment. Inbound peers never
 /// get the outbound reserve; dynamic targets never get more than a share of the slots; configured
 /// targets get any free slot, and their peers may come in on one; trusted peers are beside them.
+/// Full slots rotate, one peer at a time; see [`PeerManagerConfig::rotation`].
+///
+/// # Reputation
+/// What peers do wrong ([`Input::Offence`]) and well ([`Input::Merit`]) makes a score for each ID,
+/// which fades. At [`BAN_SCORE`] the ID is banned for [`CONDUCT_BAN`], unless it is configured.
 #[derive(Debug)]
 pub struct PeerManager {
     config: PeerManagerConfig,
@@ -90,11 +109,19 @@ pub struct PeerManager {
     /// Addresses at which this node itself answered.
     own_addresses: VecDeque<(Host, u16)>,
     banned: Banned,
+    reputation: Reputation,
     admission: Admission,
     slots: SlotUse,
     /// Outbound connections that are not authenticated yet.
     dialing: usize,
     counters: PeerCounters,
+    /// The connection to a candidate for which another peer will go.
+    trial: Option<ConnectionId>,
+    next_inbound_eviction: Instant,
+    /// Observers have heard that there are too few peers.
+    too_few: bool,
+    /// The last time that was told: scores are shown as of then.
+    told: Instant,
     shutting_down: bool,
 }
 
@@ -116,10 +143,15 @@ impl PeerManager {
             next_place: 0,
             own_addresses: VecDeque::new(),
             banned: Banned::default(),
+            reputation: Reputation::default(),
             admission: Admission::new(&config),
             slots: SlotUse::new(config.max_peers),
             dialing: 0,
             counters: PeerCounters::default(),
+            trial: None,
+            next_inbound_eviction: Instant::ZERO,
+            too_few: false,
+            told: Instant::ZERO,
             shutting_down: false,
             config,
         }
@@ -136,7 +168,7 @@ impl PeerManager {
     /// (any more) is ignored: the driver's report and the manager's decision may cross.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
-            Input::AddNode { target, kind } => self.add_node(target, kind),
+            Input::AddNode { target, kind } => self.add_node(now, target, kind),
             Input::RemoveNode { key } => self.remove_node(now, &key),
             Input::Disconnect { id, reason } => {
                 if let Some(conn) = self.by_id.get(&id).copied() {
@@ -157,12 +189,17 @@ impl PeerManager {
             Input::Closed { conn, reason, by } => self.closed(now, conn, reason, by),
             Input::Untrust { id, kind } => self.untrust(now, id, kind),
             Input::Ban { id } => self.ban(now, id),
-            Input::Unban { id } => self.banned.lift(&id),
+            Input::Unban { id } => {
+                self.banned.lift(&id);
+                self.reputation.pardon(&id);
+            }
             Input::BanAddress { ip } => self.ban_address(now, ip),
             Input::UnbanAddress { ip } => self.banned.lift_address(ip),
+            Input::Offence { id, offence } => self.offence(now, id, offence),
+            Input::Merit { id, merit } => self.merit(now, id, merit),
             Input::Shutdown => self.shutdown(now),
         }
-        self.fill_dials(now);
+        self.finish(now);
     }
 
     /// The next thing to do; call it until it gives `None`.
@@ -182,10 +219,20 @@ impl PeerManager {
             match timer {
                 Timer::Connection(conn) => self.pending_timed_out(now, conn),
                 Timer::Probe(conn) => self.close(now, conn, DisconnectReason::PingTimeout),
-                Timer::Redial(key) => self.schedule_now(&key),
+                Timer::Redial(key) => self.schedule_now(now, &key),
+                Timer::Rotation => self.rotate(now),
+                Timer::Floor => self.floor_crossed(),
             }
         }
+        self.finish(now);
+    }
+
+    /// What follows from whatever happened.
+    fn finish(&mut self, now: Instant) {
+        self.told = self.told.max(now);
         self.fill_dials(now);
+        self.watch_rotation(now);
+        self.watch_floor(now);
     }
 
     /// This node's own ID.
@@ -200,23 +247,33 @@ impl PeerManager {
         self.config.max_peers
     }
 
-    /// How many more dynamic targets are worth having: none when there is no slot for one, else so many
-    /// that [`MAX_IDLE_DYNAMIC`] wait without a session.
+    /// How many more dynamic targets are worth having: so many that [`MAX_IDLE_DYNAMIC`] wait without a
+    /// session; when there is no slot for one, so many that [`ROTATION_CANDIDATES`] do.
     #[must_use]
     pub fn room_for_dynamic(&self) -> usize {
-        if self.slots.free_dynamic() == 0 || self.shutting_down {
-            return 0;
-        }
+        let enough = match self.slots.free_dynamic() {
+            _ if self.shutting_down => 0,
+            0 if self.config.rotation => ROTATION_CANDIDATES,
+            0 => 0,
+            _ => MAX_IDLE_DYNAMIC,
+        };
         let idle = self.targets.values().filter(|target| {
             target.kind == NodeKind::Dynamic && target.schedule != target::Schedule::Settled
         });
-        MAX_IDLE_DYNAMIC.saturating_sub(idle.count())
+        enough.saturating_sub(idle.count())
     }
 
     /// Whether there is a target of this ID.
     #[must_use]
     pub fn has_target(&self, id: &PeerId) -> bool {
         self.targets.contains_key(&TargetKey::Id(*id))
+    }
+
+    /// Whether this connection is a session.
+    #[must_use]
+    pub fn is_session(&self, conn: ConnectionId) -> bool {
+        let stage = self.connections.get(&conn).map(|connection| connection.stage);
+        matches!(stage, Some(Stage::Established { .. }))
     }
 
     /// Number of peers that observers know as connected.

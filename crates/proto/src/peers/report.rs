@@ -9,11 +9,10 @@ use chainmesh_wire::devp2p::DisconnectReason;
 use super::connection::{Connection, Stage};
 use super::target::{Schedule, Target};
 use super::{
-    Attempt, ClosedBy, ConnectionId, DialError, DialTarget, Direction, NodeKind, PeerManager,
-    RefuseReason, Slot, SlotUse, TargetKey, Timer,
+    Attempt, ClosedBy, ConnectionId, DialError, DialTarget, Direction, NodeKind, Offence,
+    PeerManager, RefuseReason, Slot, SlotUse, TargetKey, Timer,
 };
 use crate::time::Instant;
-use crate::timers::Timers;
 
 /// Where a peer or target is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,6 +66,8 @@ pub struct PeerInfo {
     pub failures: u32,
     /// When it is dialled next, while it waits for its backoff.
     pub next_dial: Option<Instant>,
+    /// Its score: below zero for offences, above for good conduct. As of the last thing that happened.
+    pub score: i32,
     /// How the last attempts ended, oldest first.
     pub history: Vec<Attempt>,
 }
@@ -88,6 +89,12 @@ pub struct PeerCounters {
     pub replaced: u64,
     /// Live second holders of a connected peer's key.
     pub duplicate_identity: u64,
+    /// What peers did wrong.
+    pub offences: BTreeMap<Offence, u64>,
+    /// Peers that were banned for it.
+    pub conduct_bans: u64,
+    /// Peers that were let go for others.
+    pub rotated: u64,
 }
 
 /// What [`PeerManager::snapshot`] gives.
@@ -103,6 +110,10 @@ pub struct Report {
     pub dialing: usize,
     /// Slots used and free.
     pub slots: SlotUse,
+    /// IDs whose score is remembered.
+    pub scores: usize,
+    /// Whether observers have heard that there are too few peers.
+    pub too_few_peers: bool,
     /// Counts since the start.
     pub counters: PeerCounters,
 }
@@ -113,19 +124,21 @@ impl PeerManager {
     pub fn snapshot(&self) -> Report {
         let connections = self.connections.iter().map(|(conn, connection)| {
             let target = self.target_of(connection).and_then(|key| self.targets.get(&key));
-            info(Some((*conn, connection)), target, &self.timers)
+            self.info(Some((*conn, connection)), target)
         });
         let unconnected = self.targets.values().filter(|target| match target.schedule {
             Schedule::Dialing(_) | Schedule::Settled => false,
             Schedule::Ready(_) | Schedule::Waiting | Schedule::OwnAddress => true,
         });
-        let unconnected = unconnected.map(|target| info(None, Some(target), &self.timers));
+        let unconnected = unconnected.map(|target| self.info(None, Some(target)));
         Report {
             peers: connections.chain(unconnected).collect(),
             connected: self.peer_count(),
             pending_inbound: self.admission.pending(),
             dialing: self.dialing,
             slots: self.slots,
+            scores: self.reputation.len(),
+            too_few_peers: self.too_few,
             counters: self.counters.clone(),
         }
     }
@@ -133,43 +146,45 @@ impl PeerManager {
     fn target_of(&self, connection: &Connection) -> Option<TargetKey> {
         connection.target.clone().or_else(|| connection.id.map(TargetKey::Id))
     }
-}
 
-fn info(
-    connection: Option<(ConnectionId, &Connection)>,
-    target: Option<&Target>,
-    timers: &Timers<Timer>,
-) -> PeerInfo {
-    let stage = connection.map(|(_, connection)| connection.stage);
-    let state = match (stage, target.map(|target| target.schedule)) {
-        (Some(Stage::Dialing), _) => PeerState::Dialing,
-        (Some(Stage::Handshaking), _) => PeerState::Handshaking,
-        (Some(Stage::Authenticated), _) => PeerState::Authenticated,
-        (Some(Stage::Established { .. }), _) => PeerState::Connected,
-        (None, Some(Schedule::Ready(_))) => PeerState::Queued,
-        (None, Some(Schedule::OwnAddress)) => PeerState::OwnAddress,
-        (None, _) => PeerState::Waiting,
-    };
-    let found = connection.map(|(_, connection)| connection);
-    PeerInfo {
-        id: found.and_then(|c| c.id.or(c.expected)).or_else(|| target.and_then(Target::id)),
-        state,
-        connection: connection.map(|(conn, _)| conn),
-        address: found.and_then(|c| c.address),
-        direction: found.map(|c| c.direction),
-        slot: found.and_then(|c| c.slot),
-        client: found.map(|c| c.client.clone()).unwrap_or_default(),
-        capabilities: found.map(|c| c.capabilities.clone()).unwrap_or_default(),
-        started: found.map(|c| c.started),
-        connected_since: match stage {
-            Some(Stage::Established { since }) => Some(since),
-            _ => None,
-        },
-        target: target.map(|t| t.target.clone()),
-        kind: target.map(|t| t.kind),
-        dials: target.map_or(0, |t| t.dials),
-        failures: target.map_or(0, |t| t.failures),
-        next_dial: target.and_then(|t| timers.deadline(&Timer::Redial(t.target.key()))),
-        history: target.map(|t| t.history.iter().copied().collect()).unwrap_or_default(),
+    fn info(
+        &self,
+        connection: Option<(ConnectionId, &Connection)>,
+        target: Option<&Target>,
+    ) -> PeerInfo {
+        let stage = connection.map(|(_, connection)| connection.stage);
+        let state = match (stage, target.map(|target| target.schedule)) {
+            (Some(Stage::Dialing), _) => PeerState::Dialing,
+            (Some(Stage::Handshaking), _) => PeerState::Handshaking,
+            (Some(Stage::Authenticated), _) => PeerState::Authenticated,
+            (Some(Stage::Established { .. }), _) => PeerState::Connected,
+            (None, Some(Schedule::Ready(_))) => PeerState::Queued,
+            (None, Some(Schedule::OwnAddress)) => PeerState::OwnAddress,
+            (None, _) => PeerState::Waiting,
+        };
+        let found = connection.map(|(_, connection)| connection);
+        let id = found.and_then(|c| c.id.or(c.expected)).or_else(|| target.and_then(Target::id));
+        PeerInfo {
+            id,
+            score: id.map_or(0, |id| self.reputation.score(self.told, &id)),
+            state,
+            connection: connection.map(|(conn, _)| conn),
+            address: found.and_then(|c| c.address),
+            direction: found.map(|c| c.direction),
+            slot: found.and_then(|c| c.slot),
+            client: found.map(|c| c.client.clone()).unwrap_or_default(),
+            capabilities: found.map(|c| c.capabilities.clone()).unwrap_or_default(),
+            started: found.map(|c| c.started),
+            connected_since: match stage {
+                Some(Stage::Established { since }) => Some(since),
+                _ => None,
+            },
+            target: target.map(|t| t.target.clone()),
+            kind: target.map(|t| t.kind),
+            dials: target.map_or(0, |t| t.dials),
+            failures: target.map_or(0, |t| t.failures),
+            next_dial: target.and_then(|t| self.timers.deadline(&Timer::Redial(t.target.key()))),
+            history: target.map(|t| t.history.iter().copied().collect()).unwrap_or_default(),
+        }
     }
 }

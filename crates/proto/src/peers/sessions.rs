@@ -55,12 +55,14 @@ impl PeerManager {
         if id == self.config.local_id {
             return self.close(now, conn, DisconnectReason::SelfConnection);
         }
-        if self.banned.has(&id) {
+        self.judge(now, id, None);
+        if self.is_banned(now, &id) {
             // Who it is goes into the books, though it holds nothing.
             let Some(connection) = self.connections.get_mut(&conn) else { return };
             connection.expected = Some(id);
             return self.close(now, conn, DisconnectReason::Requested);
         }
+        let Some(connection) = self.connections.get(&conn) else { return };
         if let Some(expected) = connection.expected
             && expected != id
         {
@@ -84,7 +86,7 @@ impl PeerManager {
             }
             // Of two connections of one peer one slot is needed: the survivor takes it over.
             Some(older) => heir_slot.or_else(|| self.connections.get_mut(&older)?.slot.take()),
-            None => heir_slot.or_else(|| self.take_slot(&id, direction)),
+            None => heir_slot.or_else(|| self.take_slot(now, conn, &id, direction)),
         };
         let Some(slot) = slot else {
             return self.close(now, conn, DisconnectReason::TooManyPeers);
@@ -114,7 +116,13 @@ impl PeerManager {
     }
 
     /// A slot for a peer that has none.
-    fn take_slot(&mut self, id: &PeerId, direction: Direction) -> Option<Slot> {
+    fn take_slot(
+        &mut self,
+        now: Instant,
+        conn: ConnectionId,
+        id: &PeerId,
+        direction: Direction,
+    ) -> Option<Slot> {
         let targets = self.targets_of(id);
         let targets: Vec<&Target> =
             targets.iter().filter_map(|key| self.targets.get(key)).collect();
@@ -130,7 +138,10 @@ impl PeerManager {
         } else {
             Slot::Inbound
         };
-        self.slots.take(slot).then_some(slot)
+        match self.slots.take(slot) {
+            true => Some(slot),
+            false => self.make_room(now, conn, id, slot),
+        }
     }
 
     /// A newcomer was refused in favour of `older`: make sure that `older` is alive.
@@ -179,6 +190,7 @@ impl PeerManager {
             Some(_) => PeerEvent::PeerMoved { id, conn },
         };
         self.emit(event);
+        self.trial_succeeded(now, conn);
     }
 
     /// Ends a connection by this node's own decision.
@@ -217,6 +229,7 @@ impl PeerManager {
         outcome: Option<Outcome>,
     ) {
         let Some(connection) = self.remove_connection(conn) else { return };
+        self.trial_ended(now, conn);
         let count = self.counters.disconnects.entry((reason, by, connection.direction));
         let count = count.or_default();
         *count = count.saturating_add(1);

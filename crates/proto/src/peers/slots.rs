@@ -71,6 +71,12 @@ impl SlotUse {
         if share < free { share } else { free }
     }
 
+    /// Whether there are more outbound peers than the share of those that discovery finds: one is here
+    /// on trial, or some are configured.
+    pub(super) const fn is_over_dynamic_share(&self) -> bool {
+        self.outbound > Self::max_dynamic(self.max_peers)
+    }
+
     /// Takes a slot; false when none is free.
     pub(super) const fn take(&mut self, slot: Slot) -> bool {
         let (free, count) = match slot {

@@ -2,9 +2,12 @@
 
 mod admission;
 mod banned;
+mod conduct;
 mod dialing;
+mod floor;
 mod identity;
 mod model;
+mod rotation;
 mod shown;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -8,7 +8,9 @@ use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_wire::devp2p::DisconnectReason;
 
 use super::{AddressBook, AddressOrigin, AttemptStage, Incident, UnixTime};
-use crate::peers::{ClosedBy, Direction, Input, NodeKind, PeerEvent, PeerManager, TargetKey};
+use crate::peers::{
+    ClosedBy, Direction, Input, NodeKind, Offence, PeerEvent, PeerManager, TargetKey,
+};
 use crate::text::EscapedTo;
 use crate::time::Instant;
 
@@ -16,6 +18,10 @@ use crate::time::Instant;
 pub const LOOK_INTO_BOOK: Duration = Duration::from_secs(5);
 /// Nodes of the book that discovery is told of at the start.
 const CONTACTS: usize = 32;
+/// Bans for conduct that are remembered, of the wishes of the operator that the book has room for.
+const MAX_CONDUCT_BANS: usize = 256;
+/// How the reason of such a ban begins.
+const FOR_CONDUCT: &str = "for its conduct";
 /// Characters of a text in a story.
 const SHOWN: usize = 150;
 
@@ -200,6 +206,14 @@ impl Bookkeeper {
                 let text = self.ending(reason, by);
                 self.remember(now, &peer, stage, inbound, true, &text);
             }
+            PeerEvent::Misbehaved { id, offence, score, direction } => {
+                let inbound = direction != Some(Direction::Outbound);
+                let text = self.charge(offence, score);
+                self.remember(now, &id, AttemptStage::Session, inbound, false, &text);
+            }
+            PeerEvent::Banned { id, score, lasts, .. } => {
+                self.ban_for_conduct(now, &id, score, lasts);
+            }
             _ => {}
         }
     }
@@ -225,6 +239,31 @@ impl Bookkeeper {
             ClosedBy::Peer => format!("the peer closed: {why}"),
             ClosedBy::Network => format!("the connection broke: {why}"),
         }
+    }
+
+    /// An offence, for people.
+    fn charge(&self, offence: Offence, score: i32) -> String {
+        let cause = self.cause.as_ref().map_or_else(String::new, |cause| format!(" ({cause})"));
+        format!("{offence}, -{} points, score {score}{cause}", offence.weight())
+    }
+
+    /// Bans a node until its score has faded. The operator's bans are never displaced: of these here
+    /// there is a limited number, and the one that ends first makes room.
+    fn ban_for_conduct(&mut self, now: UnixTime, id: &PeerId, score: i32, lasts: Duration) {
+        let for_conduct = self.book.records().filter_map(|record| {
+            let ban = record.ban.as_ref().filter(|ban| ban.reason.starts_with(FOR_CONDUCT))?;
+            Some((ban.until, record.enode.id))
+        });
+        let for_conduct: Vec<_> = for_conduct.collect();
+        if for_conduct.len() >= MAX_CONDUCT_BANS
+            && let Some((_, first)) = for_conduct.into_iter().min()
+        {
+            self.book.unban(&first);
+        }
+        let reason = format!("{FOR_CONDUCT}: score {score}");
+        let until = now.saturating_add(lasts.as_secs().max(1));
+        // If the book has no room for it, the manager refuses the node as long as this run lasts.
+        let _ = self.book.ban(now, id, Some(until), &reason);
     }
 
     /// A peer that came to us and is not in the book.

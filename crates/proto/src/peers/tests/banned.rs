@@ -105,5 +105,8 @@ fn the_book_is_asked_for_as_many_as_there_is_room() {
         bed.comes_in(number);
     }
     assert_eq!(bed.manager.snapshot().slots.outbound, 3);
+    // Enough for the next rotations, and none without them.
+    assert_eq!(bed.manager.room_for_dynamic(), ROTATION_CANDIDATES);
+    bed.manager.config.rotation = false;
     assert_eq!(bed.manager.room_for_dynamic(), 0);
 }

@@ -21,6 +21,8 @@ enum Operation {
     Ban(u8),
     Unban(u8),
     Untrust(u8),
+    Offence(u8, Offence),
+    Merit(u8),
     Inbound(u8),
     DialOk(Index),
     DialFails(Index, DialError),
@@ -30,6 +32,8 @@ enum Operation {
     Close(Index, DisconnectReason, ClosedBy),
     Answer(Index),
     Pass(u32),
+    /// Time passes in which every node answers, seconds.
+    Calm(u16),
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
@@ -56,6 +60,10 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => node.clone().prop_map(Ban),
         2 => node.clone().prop_map(Unban),
         1 => node.clone().prop_map(Untrust),
+        2 => (node.clone(), proptest::sample::select(crate::peers::Offence::ALL.to_vec()))
+            .prop_map(|(n, offence)| Offence(n, offence)),
+        1 => node.clone().prop_map(Merit),
+        1 => (0..900_u16).prop_map(Calm),
         4 => node.prop_map(Inbound),
         4 => any::<Index>().prop_map(DialOk),
         1 => (any::<Index>(), error).prop_map(|(index, error)| DialFails(index, error)),
@@ -77,6 +85,9 @@ struct Model {
     seen: BTreeSet<PeerId>,
     dials_of: BTreeMap<TargetKey, u32>,
     probed: Vec<ConnectionId>,
+    /// Peers as they were before what is being done: direction, slot, since when, whether found.
+    before: Vec<PeerInfo>,
+    rotated: u32,
 }
 
 impl Model {
@@ -88,6 +99,8 @@ impl Model {
             seen: BTreeSet::new(),
             dials_of: BTreeMap::new(),
             probed: Vec::new(),
+            before: Vec::new(),
+            rotated: 0,
         }
     }
 
@@ -116,12 +129,44 @@ impl Model {
                 Output::Event(PeerEvent::PeerDisconnected { id, .. }) => {
                     assert!(self.seen.remove(&id), "disconnected, and was not connected: {id:?}");
                 }
+                Output::Event(PeerEvent::Rotated { id, direction, score }) => {
+                    self.rotated += 1;
+                    self.check_rotation(id, direction, score);
+                }
+                Output::Event(PeerEvent::Misbehaved { score, .. }) => {
+                    assert!((MIN_SCORE..=MAX_SCORE).contains(&score));
+                }
+                Output::Event(PeerEvent::Banned { id, score, .. }) => {
+                    assert!(score <= BAN_SCORE);
+                    assert!(!self.seen.contains(&id) || !self.bed.manager.is_connected(&id));
+                }
                 Output::Event(_) => {}
             }
         }
     }
 
+    /// Whoever asked for a peer keeps it, and of several that may go the oldest stays.
+    fn check_rotation(&self, gone: PeerId, direction: Direction, score: i32) {
+        let slot = match direction {
+            Direction::Inbound => Slot::Inbound,
+            Direction::Outbound => Slot::Outbound,
+        };
+        let may_go = self.before.iter().filter(|peer| {
+            peer.state == PeerState::Connected
+                && peer.direction == Some(direction)
+                && peer.slot == Some(slot)
+                && !peer.kind.is_some_and(NodeKind::is_configured)
+        });
+        let mut may_go: Vec<_> = may_go.collect();
+        may_go.sort_by_key(|peer| (peer.connected_since, peer.connection));
+        let place = may_go.iter().position(|peer| peer.id == Some(gone)).expect("one of them");
+        assert!(place > 0 || may_go.len() == 1, "the oldest is protected");
+        assert!(direction == Direction::Inbound || may_go.len() >= 3);
+        assert!((MIN_SCORE..=MAX_SCORE).contains(&score));
+    }
+
     fn handle(&mut self, input: Input) {
+        self.before = self.bed.manager.snapshot().peers;
         let outputs = self.bed.handle(input);
         self.take(outputs);
     }
@@ -152,6 +197,11 @@ impl Model {
             Operation::Untrust(n) => {
                 self.handle(Input::Untrust { id: id(n), kind: NodeKind::Dynamic });
             }
+            Operation::Offence(n, offence) => self.handle(Input::Offence { id: id(n), offence }),
+            Operation::Merit(n) => {
+                self.handle(Input::Merit { id: id(n), merit: Merit::NewBlock });
+            }
+            Operation::Calm(seconds) => self.calm(Duration::from_secs(seconds.into())),
             Operation::Inbound(n) => {
                 let conn = self.bed.manager.next_connection();
                 self.open.insert(conn, n);
@@ -209,6 +259,7 @@ impl Model {
         assert!(manager.announced.keys().eq(self.seen.iter()), "observers know the same");
         let report = manager.snapshot();
         assert_eq!(report.connected, self.seen.len());
+        self.check_scores(&report);
         self.check_slots(&report.slots);
         let dials = connections.values().filter(|c| c.is_dial()).count();
         assert_eq!(dials, manager.dialing);
@@ -228,6 +279,22 @@ impl Model {
         }
         assert_eq!(manager.by_id.len(), connections.values().filter(|c| c.id.is_some()).count());
         self.check_targets();
+    }
+
+    /// Nobody with a score that bans has a connection, unless the operator asked for it.
+    fn check_scores(&self, report: &Report) {
+        let manager = &self.bed.manager;
+        assert!(report.scores <= usize::from(NODES) + 1);
+        for peer in report.peers.iter().filter(|peer| peer.state >= PeerState::Authenticated) {
+            let id = peer.id.expect("proved");
+            assert!((MIN_SCORE..=MAX_SCORE).contains(&peer.score));
+            assert!(!manager.is_banned(self.bed.now, &id), "{id:?} is banned and connected");
+            assert!(
+                peer.score > BAN_SCORE || manager.is_configured(&id),
+                "{id:?} has {}",
+                peer.score
+            );
+        }
     }
 
     fn check_slots(&self, slots: &SlotUse) {
@@ -272,10 +339,15 @@ impl Model {
     /// From now on nobody is banned and every node answers: each dial succeeds, each handshake is
     /// completed, each probe is answered.
     fn heal(&mut self, time: Duration) {
-        let end = self.bed.now + time;
         for number in 1..=NODES {
             self.handle(Input::Unban { id: id(number) });
         }
+        self.calm(time);
+    }
+
+    /// Every node answers.
+    fn calm(&mut self, time: Duration) {
+        let end = self.bed.now + time;
         loop {
             for conn in core::mem::take(&mut self.probed) {
                 self.handle(Input::Alive { conn });
@@ -294,9 +366,11 @@ impl Model {
             let Some(due) = self.bed.manager.poll_timeout().filter(|due| *due <= end) else {
                 break;
             };
+            self.before = self.bed.manager.snapshot().peers;
             let outputs = self.bed.pass(due.saturating_since(self.bed.now));
             self.take(outputs);
         }
+        self.bed.now = self.bed.now.max(end);
     }
 }
 
@@ -305,7 +379,7 @@ proptest! {
 
     #[test]
     fn whatever_happens_the_rules_hold_and_no_target_is_lost(
-        max_peers in prop_oneof![1..6_usize, Just(50)],
+        max_peers in prop_oneof![1..6_usize, Just(9), Just(15), Just(50)],
         operations in vec(operation(), 1..120),
     ) {
         let mut model = Model::new(max_peers);
@@ -339,4 +413,17 @@ proptest! {
         };
         prop_assert_eq!(run(), run());
     }
+}
+
+#[test]
+fn the_model_rotates() {
+    let mut model = Model::new(9);
+    for number in 1..=NODES {
+        model.run(Operation::Add(number, NodeKind::Dynamic, true));
+    }
+    for _ in 0..10 {
+        model.run(Operation::Calm(600));
+        model.check();
+    }
+    assert!(model.rotated >= 5, "{}", model.rotated);
 }
