@@ -1,0 +1,1 @@
+//! Peer exchange: when is asked and answered, and what is taken.
