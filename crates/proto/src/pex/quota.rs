@@ -52,6 +52,11 @@ pub(super) struct Quota {
 }
 
 impl Quota {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.sources.len()
+    }
+
     /// How many of `wanted` may be taken from a teller at `from`. They count as taken.
     pub(super) fn take(&mut self, now: Instant, from: IpAddr, wanted: usize) -> usize {
         let source = Source::of(from);
@@ -78,6 +83,11 @@ pub(super) struct Answered {
 }
 
 impl Answered {
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
     /// Whether a peer may be answered now; it counts as answered.
     pub(super) fn admit(&mut self, now: Instant, peer: PeerId) -> bool {
         if self.peers.len() >= MAX_ANSWERED && !self.peers.contains_key(&peer) {

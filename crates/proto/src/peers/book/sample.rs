@@ -58,6 +58,11 @@ impl Acquaintances {
         self.met.insert(id, met);
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.met.len()
+    }
+
     pub(super) fn forget(&mut self, id: &PeerId) {
         self.met.remove(id);
     }
