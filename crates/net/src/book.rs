@@ -1,9 +1,10 @@
 //! The control plane's address book: what happens goes in, whom to dial comes out.
 
 mod handle;
+mod pex;
 
 use core::cmp::Reverse;
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::time::SystemTime;
 
@@ -246,6 +247,7 @@ impl Service {
             self.manager.handle(now, Input::UnbanAddress { ip });
         }
         self.bookkeeper.feed(&mut self.manager, now);
+        self.say_what_is_needed();
     }
 
     /// What happened with a peer goes into its record.
@@ -258,13 +260,19 @@ impl Service {
                 let entry = self.connections.get(&conn);
                 let port = entry.map_or(0, |entry| entry.listen_port);
                 let port = if inbound { port } else { address.port() };
-                if keeper.book.get(&id).is_none_or(|record| record.enode.tcp_port == 0) {
+                let unsure = keeper.book.is_hearsay(&id) && inbound && port != 0;
+                let listens = SocketAddr::new(address.ip(), port);
+                if unsure || keeper.book.get(&id).is_none_or(|record| record.enode.tcp_port == 0) {
                     keeper.meet(id, address.ip(), port, inbound);
                 }
                 keeper.book.connected(now, &id, !inbound);
+                keeper.book.met(&id, listens, !inbound);
                 let client = entry.map_or_else(String::new, |entry| entry.client.clone());
                 let text = format!("connected at {address}: {client}");
                 keeper.remember(&id, AttemptStage::Session, inbound, false, &text);
+                if let Some(pex) = &self.pex {
+                    pex.ready(id);
+                }
             }
             PeerEvent::PeerDisconnected { id, direction, lasted, reason, by } => {
                 keeper.book.disconnected(now, &id);
@@ -275,6 +283,7 @@ impl Service {
             PeerEvent::DialFailed { target: TargetKey::Id(id), error, .. } => {
                 keeper.book.failed(now, &id);
                 keeper.remember(&id, AttemptStage::Dial, false, true, &error.to_string());
+                self.drop_failed_hearsay(id);
             }
             PeerEvent::HandshakeFailed { id, expected, address, direction, reason, by, .. } => {
                 // Both sides had dialled: no failure.
@@ -293,6 +302,9 @@ impl Service {
                 let stage = if proved { AttemptStage::Greeting } else { AttemptStage::Handshake };
                 let text = keeper.ending(reason, by);
                 keeper.remember(&peer, stage, inbound, true, &text);
+                if !inbound {
+                    self.drop_failed_hearsay(peer);
+                }
             }
             _ => {}
         }

@@ -12,6 +12,7 @@ use chainmesh_proto::peers::{
     ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerInfo,
     PeerManager, TargetKey,
 };
+use chainmesh_proto::pex::PexModule;
 use chainmesh_proto::session::Link;
 use chainmesh_proto::session::connection::{
     Blame, CloseCause, Connection, ConnectionEvent, LocalNode,
@@ -29,6 +30,7 @@ use crate::book::{BookOrder, Bookkeeper, LOOK_INTO_BOOK};
 use crate::clock::Clock;
 use crate::event::P2pEvent;
 use crate::handle::PeerStatus;
+use crate::pex::PexOrder;
 use crate::text::{Escaped, EscapedTo};
 use crate::{connection, dial, entropy};
 
@@ -57,6 +59,8 @@ pub(crate) enum Order {
     Found(Box<Enode>),
     /// Something about the address book.
     Book(BookOrder),
+    /// Something that peer exchange needs of the address book.
+    Pex(PexOrder),
     /// Tell what there is to know of connections.
     Peers(oneshot::Sender<Vec<PeerStatus>>),
     /// Close everything, say goodbye, end.
@@ -116,6 +120,7 @@ pub(crate) struct Service {
     pub(crate) accepted: mpsc::Receiver<(TcpStream, SocketAddr)>,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) bookkeeper: Bookkeeper,
+    pub(crate) pex: Option<PexModule>,
     pub(crate) connections: HashMap<ConnectionId, Entry>,
     /// Inbound sockets that the manager has not decided about; it does so at once.
     inbound: HashMap<ConnectionId, (TcpStream, SocketAddr)>,
@@ -157,6 +162,7 @@ impl Service {
             accepted: inbox.accepted,
             orders: inbox.orders,
             bookkeeper,
+            pex: None,
             connections: HashMap::new(),
             inbound: HashMap::new(),
             tasks: JoinSet::new(),
@@ -241,6 +247,7 @@ impl Service {
             }
             Order::Found(enode) => self.found(&enode),
             Order::Book(order) => self.book_order(order),
+            Order::Pex(order) => self.pex_order(order),
             Order::Shutdown(_) => {}
         }
     }

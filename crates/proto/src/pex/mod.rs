@@ -112,13 +112,11 @@ impl Pex {
             }
             Input::Ready { peer } => self.ready(now, peer),
             Input::Closed { session } => self.forget(session),
-            Input::Message { session, code, payload } => {
-                match Message::decode(code, &payload) {
-                    Ok(Message::GetNodes(question)) => self.question(now, session, question),
-                    Ok(Message::Nodes(nodes)) => self.answer(now, session, nodes),
-                    Err(error) => self.close(session, error.into()),
-                }
-            }
+            Input::Message { session, code, payload } => match Message::decode(code, &payload) {
+                Ok(Message::GetNodes(question)) => self.question(now, session, question),
+                Ok(Message::Nodes(nodes)) => self.answer(now, session, nodes),
+                Err(error) => self.close(session, error.into()),
+            },
             Input::Need { nodes } => {
                 let rises = self.need == 0 && nodes > 0;
                 self.need = nodes;

@@ -68,7 +68,8 @@ impl Quota {
         }
         let window = Window { began: now, count: 0 };
         let (hour, day) = self.sources.entry(source).or_insert((window, window));
-        let room = hour.room(now, HOUR, MAX_TAKEN_PER_HOUR).min(day.room(now, DAY, MAX_TAKEN_PER_DAY));
+        let room =
+            hour.room(now, HOUR, MAX_TAKEN_PER_HOUR).min(day.room(now, DAY, MAX_TAKEN_PER_DAY));
         let taken = wanted.min(room);
         hour.count = hour.count.saturating_add(taken);
         day.count = day.count.saturating_add(taken);

@@ -98,9 +98,7 @@ impl Message {
         }
         let request = u64::decode(&mut fields)?;
         match code {
-            GET_NODES => {
-                Ok(Self::GetNodes(GetNodes { request, limit: u64::decode(&mut fields)? }))
-            }
+            GET_NODES => Ok(Self::GetNodes(GetNodes { request, limit: u64::decode(&mut fields)? })),
             NODES => Ok(Self::Nodes(Nodes { request, nodes: decode_nodes(&mut fields)? })),
             _ => Err(DecodeError::Invalid("peer exchange has no message of this code")),
         }

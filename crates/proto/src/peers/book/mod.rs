@@ -337,6 +337,12 @@ impl AddressBook {
         }
     }
 
+    /// Whether nothing but the word of a peer is known of a node.
+    #[must_use]
+    pub fn is_hearsay(&self, id: &PeerId) -> bool {
+        self.get(id).is_some_and(tellers::is_hearsay)
+    }
+
     /// A node is being dialled.
     pub fn dialled(&mut self, now: UnixTime, id: &PeerId) {
         if let Some(entry) = self.entries.get_mut(id) {

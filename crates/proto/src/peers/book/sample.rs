@@ -120,8 +120,10 @@ impl AddressBook {
                 && !banned.contains(&ip)
         });
         let number = |id: &PeerId| self.sample_number(now, id);
-        let mut drawn: Vec<_> =
-            known.into_iter().map(|(id, (address, proved))| (number(&id), id, address, proved)).collect();
+        let mut drawn: Vec<_> = known
+            .into_iter()
+            .map(|(id, (address, proved))| (number(&id), id, address, proved))
+            .collect();
         drawn.sort_unstable();
         self.within(limits, drawn.into_iter().map(|(_, id, address, proved)| (id, address, proved)))
     }

@@ -219,8 +219,8 @@ fn ten_thousand_fake_addresses_from_one_peer_get_less_than_a_fifth_of_the_dials(
     for seed in 0..8 {
         let (mut world, mut without) = (World::new(seed), World::new(seed));
         let first = world.run(1, true);
-        let share = world.run(11, true);
-        without.run(12, false);
+        let share = world.run(5, true);
+        without.run(6, false);
         let counters = world.bed.counters();
         println!(
             "seed {seed}: {} fakes told, {} of them offered; dials {} honest, {} fake ({:.1} %, {:.1} % in the first hour); book {} \

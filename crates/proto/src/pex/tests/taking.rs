@@ -74,8 +74,7 @@ fn each_thing_that_cannot_be_has_its_reason() {
 
 #[test]
 fn two_of_one_small_network_are_enough_but_not_where_names_are_given_out() {
-    for (config, taken) in
-        [(PexConfig::open(id(LOCAL)), 2), (PexConfig::certified(id(LOCAL)), 10)]
+    for (config, taken) in [(PexConfig::open(id(LOCAL)), 2), (PexConfig::certified(id(LOCAL)), 10)]
     {
         let mut bed = Bed::new(config);
         bed.tell(Input::Need { nodes: 1 });

@@ -29,7 +29,8 @@ fn guest(book: &mut AddressBook, enode: &Enode) {
 #[test]
 fn peers_are_told_and_what_was_only_heard_of_is_not() {
     let mut book = book();
-    let [lately, here, heard, found, banned, evil, nowhere] = core::array::from_fn(|n| node(n as u32));
+    let [lately, here, heard, found, banned, evil, nowhere] =
+        core::array::from_fn(|n| node(n as u32));
     good(&mut book, NOW, &lately);
     guest(&mut book, &here);
     book.add(NOW, &heard, AddressOrigin::Exchange, Some(outside()));
