@@ -174,7 +174,10 @@ impl Bookkeeper {
         if room == 0 {
             return;
         }
-        let wanted = |id: &PeerId| !manager.has_target(id) && !manager.is_connected(id);
+        let elsewhere = manager.found_at_addresses();
+        let wanted = |id: &PeerId| {
+            !manager.has_target(id) && !manager.is_connected(id) && !elsewhere.contains(id)
+        };
         for enode in self.book.candidates(unix_time(), room, wanted) {
             let (target, kind) = ((&enode).into(), NodeKind::Dynamic);
             manager.handle(now, Input::AddNode { target, kind });

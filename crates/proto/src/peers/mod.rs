@@ -219,6 +219,13 @@ impl PeerManager {
         self.targets.contains_key(&TargetKey::Id(*id))
     }
 
+    /// Who was found at the addresses that are dialled without an ID.
+    #[must_use]
+    pub fn found_at_addresses(&self) -> BTreeSet<PeerId> {
+        let unnamed = self.targets.values().filter(|target| target.target.id.is_none());
+        unnamed.filter_map(|target| target.found).collect()
+    }
+
     /// How much the target of this ID is wanted; `None` if there is none.
     #[must_use]
     pub fn target_kind(&self, id: &PeerId) -> Option<NodeKind> {
