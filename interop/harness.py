@@ -171,7 +171,7 @@ class ChainmeshNode(Node):
         command = [self.program, "run", "--data-dir", self.data, "--genesis", self.genesis,
                    "--listen", "127.0.0.1", "--port", "0"]
         if not self.discovery:
-            command += ["--no-discovery", "--no-pex"]
+            command.append("--no-discovery")
         return command + (["--bootnode", bootnode] if bootnode else [])
 
 

@@ -99,12 +99,12 @@ pub(super) struct RunArgs {
     /// A node to connect to, for ever, and to find others through; may be given several times
     #[arg(long, value_name = "ENODE", visible_alias = "bootnodes")]
     bootnode: Vec<Enode>,
-    /// Do not look for other nodes over UDP, and do not let this one be found (a consortium never does);
-    /// peers still tell of nodes, unless --no-pex is given, too
+    /// Look for no other nodes, neither over UDP nor through peers (--no-pex), and do not let this one be
+    /// found: only the nodes that are named are dialled
     #[arg(long)]
     no_discovery: bool,
-    /// Neither ask peers for nodes nor tell them of any; without discovery, or in a consortium, only the
-    /// nodes that are named are dialled then
+    /// Neither ask peers for nodes nor tell them of any; in a consortium, which has no other way to find
+    /// nodes, only those that are named are dialled then
     #[arg(long)]
     no_pex: bool,
     /// Address under which others reach this node [default: what other nodes see]
@@ -394,7 +394,7 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     }
     options.discovery = (!args.consortium && !args.no_discovery)
         .then(|| DiscoveryOptions { external_ip: args.external_ip, ..DiscoveryOptions::default() });
-    options.pex = !args.no_pex;
+    options.pex = !args.no_pex && !args.no_discovery;
     options.trusted_peers.clone_from(&args.trusted_peer);
     options.network_id = args.network_id;
     options.eth69 = args.eth69;

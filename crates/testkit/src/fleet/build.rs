@@ -292,7 +292,7 @@ fn rlpx_arguments(address: SocketAddr, known: &[NodeName]) -> Vec<String> {
     let (ip, port) = (address.ip().to_string(), address.port().to_string());
     let mut arguments = vec!["--listen".into(), ip, "--port".into(), port];
     // Who is connected to whom is what a test decides.
-    arguments.extend(["--no-discovery", "--no-pex"].map(String::from));
+    arguments.push("--no-discovery".into());
     for node in known {
         arguments.extend(["--bootnode".into(), node.to_string()]);
     }
