@@ -253,6 +253,9 @@ fn a_member_that_knows_one_other_finds_the_rest_and_comes_back_without_it() {
         told.iter().any(|story| story["origin"] == "pex" && story["toldBy"] == "127.0.0.1"),
         "{told:?}"
     );
+    let exchange = first.call("chainmesh_peerExchange", json!([]));
+    assert!(exchange["told"].as_u64().unwrap() > 0, "{exchange}");
+    assert_eq!(exchange["breaches"], 0, "{exchange}");
     assert!(last.end(libc::SIGTERM).success());
     drop(first);
     let last = consortium.run_and_find(3, &[]);
