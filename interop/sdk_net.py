@@ -40,7 +40,7 @@ class SdkNode:
         data = self.directory / f"{self.name}-data"
         command = [ChainmeshNode.program, "run", "--consortium", "--data-dir", data,
                    "--cert-dir", self.certificates, "--listen", "127.0.0.1", "--port", self.p2p,
-                   "--config", self.configuration()]
+                   "--config", self.configuration(), "--no-pex"]
         for neighbour in self.neighbours:
             command += ["--node", f"127.0.0.1:{neighbour.p2p}"]
         self.program = Program(command)

@@ -17,8 +17,8 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, TxKind, U256};
 use bytes::Bytes;
 use chainmesh_chain::genesis::{DevNetwork, dev_clique};
-use chainmesh_identity::NodeKey;
 use chainmesh_identity::record::build_record;
+use chainmesh_identity::{NodeKey, PeerId};
 use chainmesh_proto::eth::chain::{ChainReader, SyncBlock};
 use chainmesh_proto::eth::status::ChainIdentity;
 use chainmesh_sim::chain::{MemoryChain, Shape, blocks};
@@ -30,6 +30,7 @@ use chainmesh_wire::eth::{
     BlockBody, BlockHeader, BlockId, BlockRange, EthVersion, GetBlockHeaders, HashRequest, Message,
     NewBlock, Origin, Response, code, encode_response,
 };
+use chainmesh_wire::pex;
 
 fn write(target: &str, name: &str, content: &[u8]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
@@ -50,6 +51,7 @@ fn main() {
     genesis_json();
     ipc_framing();
     peers_ops();
+    pex();
     sync_ops();
     mesh_router();
     mempool();
@@ -77,6 +79,36 @@ fn discv4_packet() {
         let sealed = discv4::seal(&packet, &key, Seal::Clear).expect("a short packet");
         write("discv4_packet", &format!("type-{}", packet.kind()), &sealed.bytes[HEADER - 1..]);
     }
+}
+
+/// Both messages of peer exchange, and a session in which each side asks and answers.
+fn pex() {
+    let node = |number: u8, ip: &str| Contact {
+        endpoint: Endpoint::new(ip.parse().expect("an address"), 30301, 30303),
+        id: PeerId::from([number; 64]),
+    };
+    let nodes = vec![node(1, "203.0.113.7"), node(2, "2001:db8::1")];
+    let messages = [
+        ("get-nodes", pex::Message::GetNodes(pex::GetNodes { request: 0x0102, limit: 32 })),
+        ("nodes", pex::Message::Nodes(pex::Nodes { request: 0x0102, nodes })),
+        ("no-nodes", pex::Message::Nodes(pex::Nodes { request: u64::MAX, nodes: Vec::new() })),
+    ];
+    for (name, message) in messages {
+        let code = u8::try_from(message.code()).expect("a small code");
+        write("pex_message", name, &[&[code], &message.encode()[..]].concat());
+    }
+    // Open, at 20.1.0.1 and dialled; ready; need; time passes; the question is answered with two nodes; the
+    // peer asks, too; time passes; three answers without a question.
+    let open = [0, 0, 1, 1, 0, 1, 0, 0, 0, 1, 9];
+    let (ready, need, pass) = ([0, 1, 1], [0, 6, 1], [0, 7, 1, 0]);
+    let told = |id| [1, 0, 5, 5, 9, id];
+    let answer = [&[0, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2][..], &told(20), &told(21)].concat();
+    let ask = [0, 4, 7, 32];
+    let unasked = [0, 5, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+    let parts: [&[u8]; 9] =
+        [&[1, 1, 1], &open, &ready, &need, &pass, &answer, &ask, &pass, &unasked];
+    write("pex_ops", "both-ask", &[parts.concat(), unasked.repeat(2)].concat());
+    write("pex_ops", "a-flood", &[&[0, 1, 1][..], &open, &ready, &ask.repeat(20)].concat());
 }
 
 fn header(block: &SyncBlock) -> BlockHeader {

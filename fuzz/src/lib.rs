@@ -14,6 +14,7 @@ mod ipc;
 mod mesh;
 mod mesh_router;
 mod peers;
+mod pex;
 mod pool;
 mod session;
 mod sync;
@@ -30,6 +31,7 @@ pub use ipc::ipc_framing;
 pub use mesh::{mesh_packet, mesh_rc2, mesh_tars, mesh_zstd};
 pub use mesh_router::mesh_router;
 pub use peers::peers_ops;
+pub use pex::{pex_message, pex_ops};
 pub use pool::{mempool_ops, mempool_transaction};
 pub use session::{frames, handshake, session_pair, snappy};
 pub use sync::sync_ops;
@@ -64,6 +66,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("mesh_zstd", mesh_zstd),
     ("peer_id", peer_id),
     ("peers_ops", peers_ops),
+    ("pex_message", pex_message),
+    ("pex_ops", pex_ops),
     ("record", record),
     ("session_pair", session_pair),
     ("snappy", snappy),

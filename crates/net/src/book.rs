@@ -1,6 +1,7 @@
 //! The control plane's address book: what happens goes in, whom to dial comes out.
 
 mod handle;
+mod pex;
 
 use core::cmp::Reverse;
 use core::net::IpAddr;
@@ -11,7 +12,7 @@ use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_proto::peers::book::{
     Ban, BookError, Changes, ConnectionFacts, PeerRecord, UnixTime,
 };
-use chainmesh_proto::peers::{Input, NodeKind, PeerEvent, TargetKey};
+use chainmesh_proto::peers::{Direction, Input, NodeKind, PeerEvent, TargetKey};
 use chainmesh_wire::devp2p::DisconnectReason;
 use tokio::sync::oneshot;
 
@@ -110,6 +111,7 @@ impl Service {
     /// Names nodes to dial, and lifts the bans that are over.
     pub(crate) fn look_into_book(&mut self) {
         self.bookkeeper.look_into_book(&mut self.manager, self.clock.now(), unix_time());
+        self.say_what_is_needed();
     }
 
     /// What happened with a peer goes into its record.
@@ -123,6 +125,25 @@ impl Service {
             client: &entry.client,
         });
         self.bookkeeper.write_down(unix_time(), event, facts);
+        match *event {
+            PeerEvent::PeerConnected { id, .. } => {
+                if let Some(pex) = &self.pex {
+                    pex.ready(id);
+                }
+            }
+            PeerEvent::DialFailed { target: TargetKey::Id(id), .. } => {
+                self.drop_failed_hearsay(id);
+            }
+            PeerEvent::HandshakeFailed { id, expected, direction, reason, .. }
+                if direction == Direction::Outbound
+                    && reason != DisconnectReason::AlreadyConnected =>
+            {
+                if let Some(peer) = id.or(expected) {
+                    self.drop_failed_hearsay(peer);
+                }
+            }
+            _ => {}
+        }
     }
 
     pub(crate) fn book_order(&mut self, order: BookOrder) {

@@ -81,9 +81,12 @@ pub struct P2pConfig {
     pub mesh: Option<MeshOptions>,
     /// The broker of AMOP, for SDKs of applications; only with a mesh.
     pub amop: Option<AmopOptions>,
-    /// Discovery over UDP; without it, only configured nodes are dialled. It needs the secp256k1 key of
+    /// Discovery over UDP; without it and without [`pex`](Self::pex), only configured nodes are dialled. It needs the secp256k1 key of
     /// [`secret_key`](Self::secret_key), so a node whose sessions are TLS has none.
     pub discovery: Option<DiscoveryOptions>,
+    /// Whether peers are asked for nodes, and told of some. The nodes of the address book are dialled then,
+    /// in a consortium and without discovery, too.
+    pub pex: bool,
     /// The address book, as it was when the node ended last; `None`: an empty one. What changes is to be
     /// taken with [`P2pHandle::take_book_changes`](crate::P2pHandle::take_book_changes).
     pub book: Option<AddressBook>,
@@ -120,6 +123,7 @@ impl P2pConfig {
             mesh: None,
             amop: None,
             discovery: None,
+            pex: false,
             book: None,
             modules: Vec::new(),
             event_capacity: 1024,

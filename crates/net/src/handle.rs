@@ -11,6 +11,7 @@ use chainmesh_proto::eth::handler::PeerHead;
 use chainmesh_proto::eth::sync::SyncReport;
 use chainmesh_proto::eth::transactions::GossipReport;
 use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo, Report as PeerReport, TargetKey};
+use chainmesh_proto::pex::{PexModule, PexReport};
 use chainmesh_proto::session::Link;
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
@@ -43,6 +44,7 @@ pub struct P2pHandle {
     pub(crate) amop: Option<AmopHandle>,
     pub(crate) discovery: Option<DiscoveryHandle>,
     pub(crate) alarm: watch::Receiver<Option<TooFewPeers>>,
+    pub(crate) pex: Option<PexModule>,
 }
 
 /// The node has ended.
@@ -165,6 +167,13 @@ impl P2pHandle {
     #[must_use]
     pub fn discovery(&self) -> Option<DiscoveryHandle> {
         self.discovery.clone()
+    }
+
+    /// What peer exchange has asked, told and taken; `None` if the node was started without
+    /// [`P2pConfig::pex`](crate::P2pConfig::pex).
+    #[must_use]
+    pub fn pex_report(&self) -> Option<PexReport> {
+        Some(self.pex.as_ref()?.snapshot())
     }
 
     /// The consortium mesh; `None` if the node was started without

@@ -79,6 +79,7 @@ pub mod eth;
 mod event;
 mod handle;
 pub mod mesh;
+pub mod pex;
 mod service;
 
 use std::io;
@@ -89,11 +90,13 @@ use chainmesh_identity::tls::rustls::time_provider::DefaultTimeProvider;
 use chainmesh_proto::eth::status::ChainIdentity;
 use chainmesh_proto::peers::book::{AddressBook, Bookkeeper};
 use chainmesh_proto::peers::{DialTarget, Input, PeerManagerConfig};
+use chainmesh_proto::pex::PexConfig;
 use chainmesh_proto::session::connection::LocalNode;
 use chainmesh_proto::session::tls::TlsLocal;
 use core::net::SocketAddr;
 use eth::EthService;
 use mesh::MeshService;
+use pex::PexService;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -196,8 +199,9 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         manager.handle(clock.now(), Input::AddNode { target, kind: NodeKind::Static });
     }
     let book = config.book.unwrap_or_else(|| AddressBook::new(local_id, entropy()));
-    // Without discovery, and in a consortium, only those are dialled who were named.
-    let dials = config.discovery.is_some() && config.session == SessionKind::Rlpx;
+    // Where nobody looks for nodes, only those are dialled who were named.
+    let finds = config.discovery.is_some() && config.session == SessionKind::Rlpx;
+    let dials = finds || config.pex;
     let mut bookkeeper = Bookkeeper::new(book, dials);
     let (boot, configured) = (&config.boot_nodes, &config.configured_nodes);
     bookkeeper.begin(&mut manager, clock.now(), book::unix_time(), boot, configured);
@@ -260,6 +264,14 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         companions.spawn(mesh.run(ended.subscribe()));
         handle
     });
+    let pex = config.pex.then(|| {
+        let of_session = match config.session {
+            SessionKind::Tls => PexConfig::certified,
+            _ => PexConfig::open,
+        };
+        PexService::new(of_session(local_id), clock)
+    });
+    modules.extend(pex.as_ref().and_then(PexService::module));
     let local = Arc::new(LocalNode {
         key: config.secret_key,
         client_name: config.client_name,
@@ -290,9 +302,14 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         });
         handle
     });
+    let pex = pex.map(|service| {
+        let handle = service.handle();
+        companions.spawn(service.run(orders.downgrade(), discovery.clone(), ended.subscribe()));
+        handle
+    });
     let inbox = service::Inbox { accepted, orders: orders_in };
     let companions = service::Companions { tasks: companions, ended };
-    let service = service::Service::new(
+    let mut service = service::Service::new(
         manager,
         local,
         clock,
@@ -302,6 +319,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         bookkeeper,
         conduct::Floor::new(alarm),
     );
+    service.pex.clone_from(&pex);
     tokio::spawn(service.run(companions));
     Ok(P2pHandle {
         local_id,
@@ -315,6 +333,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         amop,
         discovery,
         alarm: alarm_heard,
+        pex,
     })
 }
 

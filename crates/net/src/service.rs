@@ -13,6 +13,7 @@ use chainmesh_proto::peers::{
     ClosedBy, ConnectionId, DialError, DialTarget, Input, Merit, NodeKind, Offence, Output,
     PeerEvent, PeerInfo, PeerManager, Report as PeerReport, TargetKey,
 };
+use chainmesh_proto::pex::PexModule;
 use chainmesh_proto::session::Link;
 use chainmesh_proto::session::connection::{
     Blame, CloseCause, Connection, ConnectionEvent, LocalNode,
@@ -32,6 +33,7 @@ use crate::clock::Clock;
 use crate::conduct::Floor;
 use crate::event::P2pEvent;
 use crate::handle::PeerStatus;
+use crate::pex::PexOrder;
 use crate::{connection, dial, entropy};
 
 /// What connection tasks, dials and the listener tell the control plane.
@@ -63,6 +65,8 @@ pub(crate) enum Order {
     Offence(PeerId, Offence, String),
     /// A peer did something well.
     Merit(PeerId, Merit),
+    /// Something that peer exchange needs of the address book.
+    Pex(PexOrder),
     /// Tell what there is to know of connections.
     Peers(oneshot::Sender<Vec<PeerStatus>>),
     /// Tell what the peer manager knows and has counted.
@@ -125,6 +129,7 @@ pub(crate) struct Service {
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) bookkeeper: Bookkeeper,
     pub(crate) floor: Floor,
+    pub(crate) pex: Option<PexModule>,
     pub(crate) connections: HashMap<ConnectionId, Entry>,
     /// Inbound sockets that the manager has not decided about; it does so at once.
     inbound: HashMap<ConnectionId, (TcpStream, SocketAddr)>,
@@ -168,6 +173,7 @@ impl Service {
             orders: inbox.orders,
             bookkeeper,
             floor,
+            pex: None,
             connections: HashMap::new(),
             inbound: HashMap::new(),
             tasks: JoinSet::new(),
@@ -257,6 +263,7 @@ impl Service {
             Order::Book(order) => self.book_order(order),
             Order::Offence(id, offence, words) => self.accused(id, offence, words),
             Order::Merit(id, merit) => self.manager.handle(now, Input::Merit { id, merit }),
+            Order::Pex(order) => self.pex_order(order),
             Order::Shutdown(_) => {}
         }
     }

@@ -82,8 +82,10 @@ pub struct ConfigFile {
     /// As `bootnode`, not counted against `max_peers`.
     #[serde(deserialize_with = "enodes")]
     pub trusted_peer: Vec<Enode>,
-    /// Whether no other nodes are looked for.
+    /// Whether no other nodes are looked for, neither over UDP nor through peers.
     pub no_discovery: bool,
+    /// Whether peers are neither asked for nodes nor told of some.
+    pub no_pex: bool,
     /// Address under which others reach the node.
     pub external_ip: Option<IpAddr>,
     /// Peers at most.

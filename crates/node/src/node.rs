@@ -59,6 +59,8 @@ pub struct NodeOptions {
     pub boot_nodes: Vec<Enode>,
     /// Discovery over UDP; `None`: only the nodes named here are dialled.
     pub discovery: Option<DiscoveryOptions>,
+    /// Whether peers are asked for nodes and told of some; not by default.
+    pub pex: bool,
     /// As `boot_nodes`, beside `max_peers`.
     pub trusted_peers: Vec<Enode>,
     /// Peers at most, trusted ones not counted.
@@ -109,6 +111,7 @@ impl NodeOptions {
             port: chainmesh_identity::enode::DEFAULT_PORT,
             boot_nodes: Vec::new(),
             discovery: None,
+            pex: false,
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
             min_peers: None,
@@ -446,6 +449,7 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
     config.rotation = options.rotation;
     config.boot_nodes.clone_from(&options.boot_nodes);
     config.discovery.clone_from(&options.discovery);
+    config.pex = options.pex;
     let trusted = options.trusted_peers.iter().cloned();
     config.configured_nodes = trusted.map(|node| (node, NodeKind::Trusted)).collect();
     config.client_name = client_name();

@@ -20,6 +20,7 @@ pub mod mesh;
 mod overrides;
 mod params;
 pub mod peers;
+mod pex;
 mod reading;
 mod shapes;
 mod state;

@@ -99,9 +99,14 @@ pub(super) struct RunArgs {
     /// A node to connect to, for ever, and to find others through; may be given several times
     #[arg(long, value_name = "ENODE", visible_alias = "bootnodes")]
     bootnode: Vec<Enode>,
-    /// Look for no other nodes, and do not let this one be found (a consortium never does)
+    /// Look for no other nodes, neither over UDP nor through peers (--no-pex), and do not let this one be
+    /// found: only the nodes that are named are dialled
     #[arg(long)]
     no_discovery: bool,
+    /// Neither ask peers for nodes nor tell them of any; in a consortium, which has no other way to find
+    /// nodes, only those that are named are dialled then
+    #[arg(long)]
+    no_pex: bool,
     /// Address under which others reach this node [default: what other nodes see]
     #[arg(long, value_name = "ADDR")]
     external_ip: Option<IpAddr>,
@@ -202,6 +207,7 @@ impl RunArgs {
             eth69: self.eth69 || file.eth69,
             node_key: self.node_key.or_else(|| file.node_key.clone()),
             no_discovery: self.no_discovery || file.no_discovery,
+            no_pex: self.no_pex || file.no_pex,
             external_ip: self.external_ip.or(file.external_ip),
             consortium: self.consortium || file.p2p.session == Some(SessionChoice::Tls),
             log: self.log.or_else(|| file.log.clone()),
@@ -401,6 +407,7 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     }
     options.discovery = (!args.consortium && !args.no_discovery)
         .then(|| DiscoveryOptions { external_ip: args.external_ip, ..DiscoveryOptions::default() });
+    options.pex = !args.no_pex && !args.no_discovery;
     options.trusted_peers.clone_from(&args.trusted_peer);
     options.network_id = args.network_id;
     options.eth69 = args.eth69;

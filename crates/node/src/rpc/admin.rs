@@ -17,6 +17,7 @@ use super::RpcContext;
 use super::error::{RpcResult, internal, refused};
 use super::params::Args;
 use super::peers::{ConnectedPeer, WantedPeer};
+use super::pex;
 use super::story::{self, PeerReport};
 
 /// Characters of the reason of a ban.
@@ -83,6 +84,9 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
         let peers = context.net.peers().await.map_err(internal)?;
         let wanted = peers.iter().filter_map(WantedPeer::new);
         Ok::<_, ErrorObjectOwned>(wanted.collect::<Vec<_>>())
+    })?;
+    module.register_method("chainmesh_peerExchange", |_, context, _| {
+        pex::report(context.net.pex_report())
     })?;
     Ok(())
 }

@@ -43,7 +43,8 @@ impl Consortium {
 
     /// The same, with more arguments.
     pub(crate) fn run_with(&self, node: usize, links: &[&Process], more: &[&str]) -> Process {
-        self.run_linked(node, links, more, 0).0
+        // Who is connected to whom is what a test decides.
+        self.start(node, links, &[more, &["--no-pex"]].concat(), 0).0
     }
 
     /// A node without links, and so many lines that it prints behind its URL.
@@ -53,10 +54,10 @@ impl Consortium {
         more: &[&str],
         lines: usize,
     ) -> (Process, Vec<String>) {
-        self.run_linked(node, &[], more, lines)
+        self.start(node, &[], &[more, &["--no-pex"]].concat(), lines)
     }
 
-    fn run_linked(
+    fn start(
         &self,
         node: usize,
         links: &[&Process],
@@ -71,6 +72,11 @@ impl Consortium {
         let own = arguments.iter().map(String::as_str);
         let arguments: Vec<&str> = own.chain(more.iter().copied()).collect();
         Process::run_and_read(&self.data(node), &arguments, lines)
+    }
+
+    /// Starts a node that knows these, and looks for the rest.
+    fn run_and_find(&self, node: usize, links: &[&Process]) -> Process {
+        self.start(node, links, &[], 0).0
     }
 
     /// Three nodes in a line: 0 - 1 - 2.
@@ -240,6 +246,38 @@ fn a_node_of_another_ca_is_not_let_in() {
     assert_eq!(wanted["address"], address(&node), "{wanted}");
     assert_eq!(status(&node)["members"], json!([]));
     assert_eq!(status(&stranger)["members"], json!([]));
+}
+
+/// Each knows the first one alone; after a restart the last one has no address at all.
+#[test]
+fn a_member_that_knows_one_other_finds_the_rest_and_comes_back_without_it() {
+    let consortium = Consortium::make(4);
+    let first = consortium.run_and_find(0, &[]);
+    let second = consortium.run_and_find(1, &[&first]);
+    let third = consortium.run_and_find(2, &[&first]);
+    let mut last = consortium.run_and_find(3, &[&first]);
+    for node in [&first, &second, &third, &last] {
+        let others =
+            [&first, &second, &third, &last].into_iter().filter(|other| other.enode != node.enode);
+        others.for_each(|other| drop(member(node, &id(other), |member| member["hops"] == 1)));
+    }
+    let story =
+        |of: &Process, who: &Process| of.call("admin_explainPeer", json!([id(who)]))[0].clone();
+    // Whoever of the two dialled was told of the other by a peer.
+    let told = [story(&last, &second), story(&second, &last)];
+    assert!(
+        told.iter().any(|story| story["origin"] == "pex" && story["toldBy"] == "127.0.0.1"),
+        "{told:?}"
+    );
+    let exchange = first.call("chainmesh_peerExchange", json!([]));
+    assert!(exchange["told"].as_u64().unwrap() > 0, "{exchange}");
+    assert_eq!(exchange["breaches"], 0, "{exchange}");
+    assert!(last.end(libc::SIGTERM).success());
+    drop(first);
+    let last = consortium.run_and_find(3, &[]);
+    for other in [&second, &third] {
+        member(&last, &id(other), |member| member["hops"] == 1);
+    }
 }
 
 /// Row 32 of the matrix: revoked while connected.

@@ -4,7 +4,7 @@
 //! found. A driver hands it datagrams and sends what it says.
 
 mod address;
-pub(crate) use self::address::{Prefix, is_lan};
+pub(crate) use self::address::{Prefix, is_lan, may_know};
 mod announce;
 mod bonds;
 mod config;

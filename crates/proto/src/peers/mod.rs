@@ -276,6 +276,19 @@ impl PeerManager {
         matches!(stage, Some(Stage::Established { .. }))
     }
 
+    /// Who was found at the addresses that are dialled without an ID.
+    #[must_use]
+    pub fn found_at_addresses(&self) -> BTreeSet<PeerId> {
+        let unnamed = self.targets.values().filter(|target| target.target.id.is_none());
+        unnamed.filter_map(|target| target.found).collect()
+    }
+
+    /// How much the target of this ID is wanted; `None` if there is none.
+    #[must_use]
+    pub fn target_kind(&self, id: &PeerId) -> Option<NodeKind> {
+        Some(self.targets.get(&TargetKey::Id(*id))?.kind)
+    }
+
     /// Number of peers that observers know as connected.
     #[must_use]
     pub fn peer_count(&self) -> usize {

@@ -309,8 +309,9 @@ fn tls_arguments(
     // A string of JSON is one of TOML, too.
     let quoted = |text: String| serde_json::to_string(&text).expect("JSON");
     let nodes = known.iter().map(|node| quoted(node.to_string()));
+    // Who is connected to whom is what a test decides.
     let config = format!(
-        "[p2p]\nsession = \"tls\"\nlisten = {}\nnodes = [{}]\n\n[cert]\ndir = {}\n",
+        "no-pex = true\n\n[p2p]\nsession = \"tls\"\nlisten = {}\nnodes = [{}]\n\n[cert]\ndir = {}\n",
         quoted(address.to_string()),
         nodes.collect::<Vec<_>>().join(", "),
         quoted(text(&files.directory)),

@@ -98,7 +98,7 @@ impl Contact {
         self.endpoint.fields_length() + self.id.as_bytes().length()
     }
 
-    pub(super) fn decode_list(list: &mut &[u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode_list(list: &mut &[u8]) -> Result<Self, DecodeError> {
         let mut fields = Header::decode_bytes(list, true)?;
         let endpoint = Endpoint::decode_fields(&mut fields)?;
         Ok(Self { endpoint, id: decode_id(&mut fields)? })

@@ -1,7 +1,7 @@
 //! The coupling of address book and peer manager: what happens goes into the book, whom to dial comes
 //! out of it. A driver calls it from where it runs the manager.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use chainmesh_identity::{Enode, Host, PeerId};
@@ -106,7 +106,10 @@ impl Bookkeeper {
         if room == 0 {
             return;
         }
-        let wanted = |id: &PeerId| !manager.has_target(id) && !manager.is_connected(id);
+        let elsewhere = manager.found_at_addresses();
+        let wanted = |id: &PeerId| {
+            !manager.has_target(id) && !manager.is_connected(id) && !elsewhere.contains(id)
+        };
         for enode in self.book.candidates(unix, room, wanted) {
             let (target, kind) = ((&enode).into(), NodeKind::Dynamic);
             manager.handle(now, Input::AddNode { target, kind });
@@ -171,10 +174,12 @@ impl Bookkeeper {
             PeerEvent::PeerConnected { id, address, direction, .. } => {
                 let inbound = direction == Direction::Inbound;
                 let port = if inbound { facts.listen_port } else { address.port() };
-                if self.book.get(&id).is_none_or(|record| record.enode.tcp_port == 0) {
+                let unsure = self.book.is_hearsay(&id) && inbound && port != 0;
+                if unsure || self.book.get(&id).is_none_or(|record| record.enode.tcp_port == 0) {
                     self.meet(now, id, address.ip(), port, inbound);
                 }
                 self.book.connected(now, &id, !inbound);
+                self.book.met(&id, SocketAddr::new(address.ip(), port), !inbound);
                 let text = format!("connected at {address}: {}", facts.client);
                 self.remember(now, &id, AttemptStage::Session, inbound, false, &text);
             }

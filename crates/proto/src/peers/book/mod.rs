@@ -10,7 +10,9 @@ mod buckets;
 mod disk;
 mod keeper;
 mod record;
+mod sample;
 mod select;
+mod tellers;
 #[cfg(test)]
 mod tests;
 
@@ -33,8 +35,12 @@ pub use self::record::{
     AddressOrigin, AttemptStage, Ban, Incident, MAX_INCIDENTS, MAX_RECORD_BYTES, MAX_TEXT,
     PeerRecord, RECORD_VERSION, RecordError, UnixTime,
 };
+pub use self::sample::{MAX_MET, SAMPLE_PERIOD, SampleLimits, TOLD_FOR};
+pub use self::tellers::{TELLER_ALLOWANCE, TELLER_WAIT};
 
 use self::buckets::{Half, Place, Places};
+use self::sample::Acquaintances;
+use self::tellers::Tellers;
 use crate::discovery::Prefix;
 
 /// Records that stand in no bucket: what the operator added, trusts or bans. Also the bans of
@@ -107,6 +113,8 @@ pub struct AddressBook {
     /// Sessions that we dialled, and since when.
     outbound: BTreeMap<PeerId, UnixTime>,
     banned_ips: BTreeMap<IpAddr, Ban>,
+    acquaintances: Acquaintances,
+    tellers: Tellers,
     changed: BTreeSet<PeerId>,
     /// So many have changed that everything is to be written.
     all_changed: bool,
@@ -135,6 +143,8 @@ impl AddressBook {
             anchors_due: VecDeque::new(),
             outbound: BTreeMap::new(),
             banned_ips: BTreeMap::new(),
+            acquaintances: Acquaintances::default(),
+            tellers: Tellers::default(),
             changed: BTreeSet::new(),
             all_changed: false,
             head_changed: true,
@@ -205,7 +215,10 @@ impl AddressBook {
         let record = &entry.record;
         let same = record.enode.host == enode.host && record.enode.tcp_port == enode.tcp_port;
         let unknown = record.enode.tcp_port == 0;
-        let believed = origin.is_firsthand() || unknown || record.failures >= MAX_FAILURES_NEW;
+        // What a node says of itself is more than what others say of it.
+        let own_word = origin == AddressOrigin::Inbound && tellers::is_hearsay(record);
+        let believed =
+            origin.is_firsthand() || own_word || unknown || record.failures >= MAX_FAILURES_NEW;
         if same || enode.tcp_port == 0 || !believed || self.outbound.contains_key(&enode.id) {
             return;
         }
@@ -326,6 +339,12 @@ impl AddressBook {
         }
     }
 
+    /// Whether nothing but the word of a peer is known of a node.
+    #[must_use]
+    pub fn is_hearsay(&self, id: &PeerId) -> bool {
+        self.get(id).is_some_and(tellers::is_hearsay)
+    }
+
     /// A node is being dialled.
     pub fn dialled(&mut self, now: UnixTime, id: &PeerId) {
         if let Some(entry) = self.entries.get_mut(id) {
@@ -349,6 +368,9 @@ impl AddressBook {
         let record = &mut entry.record;
         record.last_seen = now;
         if outbound {
+            if tellers::is_hearsay(record) {
+                self.tellers.was_right(record);
+            }
             record.last_success = now;
             record.successes = record.successes.saturating_add(1);
             record.failures = 0;
@@ -371,6 +393,7 @@ impl AddressBook {
     pub fn disconnected(&mut self, now: UnixTime, id: &PeerId) {
         self.anchors = self.current_anchors();
         self.outbound.remove(id);
+        self.acquaintances.left(now, id);
         self.head_changed = true;
         if let Some(entry) = self.entries.get_mut(id) {
             entry.record.last_seen = now;

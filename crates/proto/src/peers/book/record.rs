@@ -32,7 +32,7 @@ pub enum AddressOrigin {
     Discovery,
     /// It came to us, and said where it listens.
     Inbound,
-    /// A peer told us of it.
+    /// A peer told us of it, by peer exchange.
     Exchange,
 }
 
@@ -49,7 +49,7 @@ impl AddressOrigin {
             Self::Boot => "boot",
             Self::Discovery => "discovery",
             Self::Inbound => "inbound",
-            Self::Exchange => "exchange",
+            Self::Exchange => "pex",
         }
     }
 

@@ -6,7 +6,7 @@ use chainmesh_identity::{Enode, PeerId};
 use rand_core::Rng;
 
 use super::buckets::{Half, teller};
-use super::{AddressBook, UnixTime};
+use super::{AddressBook, UnixTime, tellers};
 
 /// Wait after the first failure before a record is a candidate again, seconds; it doubles with each.
 const RETRY_BASE: UnixTime = 30;
@@ -17,7 +17,8 @@ impl AddressBook {
     /// Up to `count` nodes that are worth a dial now, of those that `wanted` does not refuse: the anchors
     /// of the last run, then those whose place a newcomer waits for, then by chance: one that was a
     /// peer and one that never was, in turn. Of those that never were, each network of tellers
-    /// has the same chance, however many nodes it has told of.
+    /// has the same chance, however many nodes it has told of; and what peers told is dialled only as long as
+    /// their word proves true often enough ([`TELLER_ALLOWANCE`](super::TELLER_ALLOWANCE)).
     pub fn candidates(
         &mut self,
         now: UnixTime,
@@ -58,16 +59,38 @@ impl AddressBook {
                 new.entry(teller).or_default().push(id);
             }
         }
+        self.keep_hearsay_in_bounds(now, &mut new);
         let mut of_tried = self.rng.next_u32() & 1 == 0;
         while chosen.len() < count && !(tried.is_empty() && new.is_empty()) {
             let (first, second) =
                 if of_tried { (&mut tried, &mut new) } else { (&mut new, &mut tried) };
             let rng = &mut self.rng;
             let Some(id) = draw(first, rng).or_else(|| draw(second, rng)) else { break };
-            chosen.push(id);
             of_tried = !of_tried;
+            if let Some(record) = self.entries.get(&id).map(|entry| &entry.record)
+                && tellers::is_hearsay(record)
+            {
+                // One of the same teller may have been chosen just now.
+                if !self.tellers.may_dial(now, record) {
+                    continue;
+                }
+                self.tellers.dialled(now, record);
+            }
+            chosen.push(id);
         }
         chosen.iter().filter_map(|id| Some(self.get(id)?.enode.clone())).collect()
+    }
+
+    /// Leaves out what tellers said whose word has been worth little.
+    fn keep_hearsay_in_bounds(&self, now: UnixTime, new: &mut BTreeMap<Vec<u8>, Vec<PeerId>>) {
+        new.retain(|_, ids| {
+            ids.retain(|id| {
+                self.get(id).is_some_and(|record| {
+                    !tellers::is_hearsay(record) || self.tellers.may_dial(now, record)
+                })
+            });
+            !ids.is_empty()
+        });
     }
 
     /// When a node is a candidate again after its failures; zero when it is one already, and `None`

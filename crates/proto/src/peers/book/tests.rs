@@ -2,6 +2,8 @@
 
 mod disk;
 mod limits;
+mod sample;
+mod tellers;
 
 use core::net::{IpAddr, Ipv4Addr};
 
