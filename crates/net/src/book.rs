@@ -8,6 +8,7 @@ use core::time::Duration;
 use std::time::SystemTime;
 
 use chainmesh_identity::{Enode, Host, PeerId};
+use chainmesh_proto::discovery::Protocol;
 use chainmesh_proto::peers::book::{
     AddressBook, AddressOrigin, AttemptStage, Ban, BookError, Changes, Incident, PeerRecord,
     UnixTime,
@@ -221,13 +222,17 @@ impl Bookkeeper {
 
 impl Service {
     /// Discovery found a node.
-    pub(crate) fn found(&mut self, enode: &Enode) {
+    pub(crate) fn found(&mut self, enode: &Enode, protocol: Protocol) {
         if enode.tcp_port == 0 {
             return;
         }
         let (now, unix) = (self.clock.now(), unix_time());
+        let origin = match protocol {
+            Protocol::Discv4 => AddressOrigin::Discovery,
+            Protocol::Discv5 => AddressOrigin::Discv5,
+        };
         // It has answered from there, so it is its own witness.
-        self.bookkeeper.book.add(unix, enode, AddressOrigin::Discovery, enode.host.ip());
+        self.bookkeeper.book.add(unix, enode, origin, enode.host.ip());
         if self.manager.has_target(&enode.id) {
             let (target, kind) = (enode.into(), NodeKind::Dynamic);
             self.manager.handle(now, Input::AddNode { target, kind });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use chainmesh_identity::{Enode, PeerId};
+use chainmesh_proto::discovery::Protocol;
 use chainmesh_proto::module::PeerKind;
 use chainmesh_proto::peers::{
     ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerInfo,
@@ -54,7 +55,7 @@ pub(crate) enum Order {
     /// Judge the certificates of all peers again, and end the sessions of those that are refused.
     JudgeAgain(oneshot::Sender<usize>),
     /// Discovery found a node.
-    Found(Box<Enode>),
+    Found(Box<Enode>, Protocol),
     /// Something about the address book.
     Book(BookOrder),
     /// Tell what there is to know of connections.
@@ -239,7 +240,7 @@ impl Service {
             Order::Peers(answer) => {
                 let _ = answer.send(self.peers(now));
             }
-            Order::Found(enode) => self.found(&enode),
+            Order::Found(enode, protocol) => self.found(&enode, protocol),
             Order::Book(order) => self.book_order(order),
             Order::Shutdown(_) => {}
         }

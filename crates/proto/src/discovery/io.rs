@@ -54,6 +54,22 @@ pub enum Input {
         /// A public key; it need not be anybody's.
         target: PeerId,
     },
+    /// A node proved to another protocol of discovery on the same socket who it is and where.
+    Proven {
+        /// Who and where. Its TCP port is that of its record.
+        contact: Contact,
+        /// Its record.
+        record: Box<NodeRecord>,
+    },
+    /// A node said, in another protocol of discovery on the same socket, where it sees this one.
+    SeenAt {
+        /// Where that node is.
+        by: SocketAddr,
+        /// Who it is.
+        id: PeerId,
+        /// Where it sees this one.
+        seen: SocketAddr,
+    },
     /// Somebody wants to know whether a node is there.
     Ping {
         /// Name from [`next_ping`](super::Discovery::next_ping).
@@ -61,6 +77,16 @@ pub enum Input {
         /// Who and where.
         contact: Contact,
     },
+}
+
+/// The protocols of discovery. They share socket, key, and record, but neither believes the other: who
+/// wants to be found by both proves himself to both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// The one that [`Discovery`](super::Discovery) speaks.
+    Discv4,
+    /// Node Discovery v5.1, which the driver brings.
+    Discv5,
 }
 
 /// What to do.
@@ -87,6 +113,13 @@ pub enum DiscoveryEvent {
         contact: Contact,
         /// Its record.
         record: Option<Box<NodeRecord>>,
+        /// By which protocol it was found.
+        protocol: Protocol,
+    },
+    /// The record of a boot node came.
+    BootRecord {
+        /// Its record.
+        record: Box<NodeRecord>,
     },
     /// A lookup is over.
     LookupDone {

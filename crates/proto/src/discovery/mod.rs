@@ -4,7 +4,7 @@
 //! found. A driver hands it datagrams and sends what it says.
 
 mod address;
-pub(crate) use self::address::{Prefix, is_lan};
+pub use self::address::{Prefix, is_lan, is_special};
 mod announce;
 mod bonds;
 mod config;
@@ -15,6 +15,7 @@ mod own;
 mod packets;
 mod ping;
 mod predict;
+mod proven;
 mod query;
 mod records;
 mod refresh;
@@ -35,7 +36,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 pub use self::config::*;
-pub use self::io::{DiscoveryEvent, DropReason, Input, LookupId, Output, PingId};
+pub use self::io::{DiscoveryEvent, DropReason, Input, LookupId, Output, PingId, Protocol};
+pub use self::proven::MAX_PROVEN;
 pub use self::report::{DiscoveryCounters, Report, Sizes, TableEntry};
 pub use self::table::{Added, Origin};
 
@@ -45,6 +47,7 @@ use self::limiter::Limiter;
 use self::lookup::{Lookup, QueryId, Wanted};
 use self::own::OwnRecord;
 use self::predict::Statements;
+use self::proven::Proven;
 use self::query::Query;
 use self::refresh::Refresh;
 use self::requests::{RequestKey, Requests};
@@ -107,6 +110,7 @@ pub struct Discovery {
     limiter: Limiter,
     statements: Statements,
     announced: Announced,
+    proven: Proven,
     counters: DiscoveryCounters,
 }
 
@@ -142,6 +146,7 @@ impl Discovery {
             limiter: Limiter::new(config.packets_per_second, config.packet_burst),
             statements: Statements::new(config.min_statements),
             announced: Announced::default(),
+            proven: Proven::default(),
             counters: DiscoveryCounters::default(),
             config,
         }
@@ -174,6 +179,8 @@ impl Discovery {
             Input::Lookup { lookup, target } => {
                 self.start_lookup(now, lookup, target, Wanted::ByUser);
             }
+            Input::Proven { contact, record } => self.proven_elsewhere(now, contact, record),
+            Input::SeenAt { by, id, seen } => self.note_own_address(now, by, id, seen),
             Input::Ping { ping, contact } => self.ping_for(now, ping, contact),
         }
     }
