@@ -271,7 +271,8 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         let found = move |found: discovery::Found| {
             if let Some(orders) = weak.upgrade() {
                 // When the control plane is behind, there are enough to dial.
-                let _ = orders.try_send(service::Order::Found(Box::new(found.enode), found.protocol));
+                let _ =
+                    orders.try_send(service::Order::Found(Box::new(found.enode), found.protocol));
             }
         };
         companions.spawn(service.run(ended.subscribe(), found));

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use chainmesh_identity::{Enode, key_file};
+use chainmesh_identity::{BootNode, Enode, key_file};
 use chainmesh_net::discovery::{self, DiscoveryOptions};
 use chainmesh_proto::discovery::BUCKET_SIZE;
 use clap::Args;
@@ -14,8 +14,9 @@ use super::{logging, output};
 
 /// Run a boot node: other nodes find each other through it
 ///
-/// It speaks discovery (discv4 over UDP) and nothing else: no chain, no sessions. Its key is kept in the
-/// data directory; it prints the enode URL that other nodes are started with.
+/// It speaks discovery (discv4 and discv5 on one UDP port) and nothing else: no chain, no sessions. Its
+/// key is kept in the data directory. It prints the enode URL that other nodes are started with, and, when
+/// its own address is known, its node record, which says the same.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -37,8 +38,11 @@ pub(super) struct BootnodeArgs {
     #[arg(long, value_name = "ADDR")]
     external_ip: Option<IpAddr>,
     /// Another boot node to begin at; may be given several times
-    #[arg(long, value_name = "ENODE")]
-    bootnode: Vec<Enode>,
+    #[arg(long, value_name = "ENODE or ENR")]
+    bootnode: Vec<BootNode>,
+    /// Speak Node Discovery v4 alone
+    #[arg(long)]
+    no_discovery_v5: bool,
     /// What is logged: a level, or target=level pairs [default: info]
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
@@ -55,7 +59,9 @@ pub(super) fn run(args: BootnodeArgs) -> anyhow::Result<()> {
     let key = key_file::load_or_create(&path, chainmesh_net::entropy())?;
     let id = key.peer_id();
     let options = DiscoveryOptions {
-        boot_nodes: args.bootnode,
+        boot_records: super::run::boot_records(&args.bootnode),
+        boot_nodes: args.bootnode.into_iter().map(|boot| boot.enode).collect(),
+        discv5: !args.no_discovery_v5,
         external_ip: args.external_ip,
         max_inbound_per_bucket: BUCKET_SIZE,
         ..DiscoveryOptions::default()
@@ -73,6 +79,11 @@ pub(super) fn run(args: BootnodeArgs) -> anyhow::Result<()> {
         };
         let enode = Enode { udp_port: listening.port(), ..Enode::new(id, ip, 0) };
         output::line(&enode.to_string())?;
+        let record = handle.snapshot().await?.record;
+        match record.filter(|record| record.ip4().is_some() || record.ip6().is_some()) {
+            Some(record) => output::line(&record.to_base64())?,
+            None => tracing::info!("its record has no address yet; --external-ip says one"),
+        }
         signals.next().await;
         signals.end_on_next();
         Ok(())
