@@ -172,6 +172,20 @@ impl DiscoveryHandle {
         self.commands.send(Command::AddNode(contact)).await.map_err(|_| NodeEnded)
     }
 
+    /// Says under which address and ports others reach this node, from now on.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn set_address(
+        &self,
+        ip: IpAddr,
+        udp_port: u16,
+        tcp_port: u16,
+    ) -> Result<(), NodeEnded> {
+        let command = Command::SetAddress(ip, udp_port, tcp_port);
+        self.commands.send(command).await.map_err(|_| NodeEnded)
+    }
+
     async fn ask<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,

@@ -1,5 +1,6 @@
 //! The task that runs the machine: one socket, one timer, the owner's questions.
 
+use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use chainmesh_proto::time::Instant;
 use chainmesh_wire::discv4::{Contact, MAX_DATAGRAM};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, error, info};
+use tracing::{debug, error, info, warn};
 
 use super::v5::{Discv5Report, Outcome, Step, V5};
 use super::{Found, Lookup, unix_time};
@@ -30,6 +31,8 @@ pub(crate) enum Command {
     Lookup(PeerId, oneshot::Sender<Lookup>),
     Ping(Contact, oneshot::Sender<Option<Duration>>),
     AddNode(Contact),
+    /// Address, UDP port and TCP port under which others reach this node.
+    SetAddress(IpAddr, u16, u16),
 }
 
 pub(crate) struct Service {
@@ -132,6 +135,9 @@ impl Service {
                 self.pings.insert(ping, answer);
                 self.machine.handle(now, Input::Ping { ping, contact });
             }
+            Command::SetAddress(ip, udp_port, tcp_port) => {
+                self.machine.handle(now, Input::SetAddress { ip, udp_port, tcp_port });
+            }
             Command::AddNode(contact) => self.machine.handle(now, Input::AddNode { contact }),
         }
     }
@@ -179,6 +185,13 @@ impl Service {
                 if let Some(answer) = self.pings.remove(&ping) {
                     let _ = answer.send(rtt);
                 }
+            }
+            DiscoveryEvent::SeenElsewhere { advertised, observed } => {
+                warn!(
+                    %advertised, %observed,
+                    "other nodes see this one at another address than it advertises: is that of \
+                     --external-ip, --nat, or --listen the right one?"
+                );
             }
             DiscoveryEvent::EndpointChanged { endpoint, sequence } => {
                 info!(%endpoint, sequence, "other nodes see this one there: its record says so now");

@@ -1,6 +1,6 @@
 //! What goes into a [`Discovery`](super::Discovery) and what comes out of it.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use alloy_primitives::Bytes as Raw;
@@ -46,6 +46,16 @@ pub enum Input {
     SetRecordEntries {
         /// Each a key and the RLP of its value.
         entries: Vec<(String, Raw)>,
+    },
+    /// The address and ports under which others reach this node have become known, by a gateway for
+    /// example. From now on they are said, whatever others see.
+    SetAddress {
+        /// The address.
+        ip: IpAddr,
+        /// The UDP port there.
+        udp_port: u16,
+        /// The TCP port there; 0 when the node does not listen.
+        tcp_port: u16,
     },
     /// The nodes closest to a target are wanted.
     Lookup {
@@ -145,6 +155,13 @@ pub enum DiscoveryEvent {
         endpoint: SocketAddr,
         /// Sequence number of the new record.
         sequence: u64,
+    },
+    /// Enough others see this node elsewhere than it was told to say. Said once for each address.
+    SeenElsewhere {
+        /// What the record says.
+        advertised: SocketAddr,
+        /// Where others see it.
+        observed: SocketAddr,
     },
 }
 

@@ -109,6 +109,8 @@ pub struct Discovery {
     refresh: Refresh,
     limiter: Limiter,
     statements: Statements,
+    /// Where others see this node, as far as that was said because it advertises another address.
+    seen_elsewhere: Option<SocketAddr>,
     announced: Announced,
     proven: Proven,
     counters: DiscoveryCounters,
@@ -145,6 +147,7 @@ impl Discovery {
             refresh: Refresh::new(),
             limiter: Limiter::new(config.packets_per_second, config.packet_burst),
             statements: Statements::new(config.min_statements),
+            seen_elsewhere: None,
             announced: Announced::default(),
             proven: Proven::default(),
             counters: DiscoveryCounters::default(),
@@ -176,6 +179,10 @@ impl Discovery {
             }
             Input::SetBootNodes { contacts } => self.boot_nodes = contacts,
             Input::SetRecordEntries { entries } => self.own.set_entries(&self.config.key, entries),
+            Input::SetAddress { ip, udp_port, tcp_port } => {
+                self.config.ip = Some(ip);
+                self.own.set_address(&self.config.key, ip, (udp_port, tcp_port));
+            }
             Input::Lookup { lookup, target } => {
                 self.start_lookup(now, lookup, target, Wanted::ByUser);
             }

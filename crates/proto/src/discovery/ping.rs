@@ -172,10 +172,16 @@ impl Discovery {
         seen: SocketAddr,
     ) {
         self.statements.note(now, from, id, seen);
-        if self.config.ip.is_some() {
+        let Some(endpoint) = self.statements.majority() else { return };
+        if let Some(ip) = self.config.ip {
+            if ip != endpoint.ip() && self.seen_elsewhere != Some(endpoint) {
+                self.seen_elsewhere = Some(endpoint);
+                let advertised = self.own.endpoint().udp_address();
+                let event = DiscoveryEvent::SeenElsewhere { advertised, observed: endpoint };
+                self.outputs.push_back(Output::Event(event));
+            }
             return;
         }
-        let Some(endpoint) = self.statements.majority() else { return };
         if self.own.moved_to(&self.config.key, endpoint) {
             let sequence = self.own.sequence();
             let event = DiscoveryEvent::EndpointChanged { endpoint, sequence };
