@@ -17,6 +17,7 @@ use crate::amop::AmopOptions;
 use crate::discovery::DiscoveryOptions;
 use crate::eth::EthChain;
 use crate::mesh::MeshOptions;
+use crate::nat::NatChoice;
 
 /// What a node of a consortium shows to its peers, and whom it believes.
 #[derive(Debug, Clone)]
@@ -76,6 +77,8 @@ pub struct P2pConfig {
     /// Discovery over UDP; without it, only configured nodes are dialled. It needs the secp256k1 key of
     /// [`secret_key`](Self::secret_key), so a node whose sessions are TLS has none.
     pub discovery: Option<DiscoveryOptions>,
+    /// How the node gets to be reached from outside its network.
+    pub nat: NatChoice,
     /// The address book, as it was when the node ended last; `None`: an empty one. What changes is to be
     /// taken with [`P2pHandle::take_book_changes`](crate::P2pHandle::take_book_changes).
     pub book: Option<AddressBook>,
@@ -110,6 +113,7 @@ impl P2pConfig {
             mesh: None,
             amop: None,
             discovery: None,
+            nat: NatChoice::None,
             book: None,
             modules: Vec::new(),
             event_capacity: 1024,

@@ -86,6 +86,9 @@ pub struct ConfigFile {
     pub no_discovery: bool,
     /// Whether discovery goes without Node Discovery v5.
     pub no_discovery_v5: bool,
+    /// How the node gets to be reached from outside its network.
+    #[serde(deserialize_with = "nat")]
+    pub nat: Option<NatChoice>,
     /// Address under which others reach the node.
     pub external_ip: Option<IpAddr>,
     /// Peers at most.
@@ -197,6 +200,11 @@ fn of_value<E: serde::de::Error>(value: &str, error: impl core::fmt::Display) ->
 fn enodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Enode>, D::Error> {
     let urls = Vec::<String>::deserialize(deserializer)?;
     urls.iter().map(|url| url.parse().map_err(|error| of_value(url, error))).collect()
+}
+
+fn nat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NatChoice>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(|error| of_value(&text, error))
 }
 
 fn boot_nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<BootNode>, D::Error> {

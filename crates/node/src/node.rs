@@ -18,6 +18,7 @@ use chainmesh_chain::{
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::discovery::DiscoveryOptions;
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
+use chainmesh_net::nat::NatChoice;
 use chainmesh_net::tls::{TlsMaterial, Versions};
 use chainmesh_net::{EthChain, NodeKind, P2pConfig, P2pHandle, SessionKind, StartError, TlsConfig};
 use chainmesh_proto::eth::chain::ChainReader;
@@ -58,6 +59,8 @@ pub struct NodeOptions {
     pub boot_nodes: Vec<Enode>,
     /// Discovery over UDP; `None`: only the nodes named here are dialled.
     pub discovery: Option<DiscoveryOptions>,
+    /// How the node gets to be reached from outside its network.
+    pub nat: NatChoice,
     /// As `boot_nodes`, beside `max_peers`.
     pub trusted_peers: Vec<Enode>,
     /// Peers at most, trusted ones not counted.
@@ -102,6 +105,7 @@ impl NodeOptions {
             port: chainmesh_identity::enode::DEFAULT_PORT,
             boot_nodes: Vec::new(),
             discovery: None,
+            nat: NatChoice::None,
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
             network_id: None,
@@ -409,6 +413,7 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
     config.max_peers = options.max_peers;
     config.boot_nodes.clone_from(&options.boot_nodes);
     config.discovery.clone_from(&options.discovery);
+    config.nat = options.nat;
     let trusted = options.trusted_peers.iter().cloned();
     config.configured_nodes = trusted.map(|node| (node, NodeKind::Trusted)).collect();
     config.client_name = client_name();

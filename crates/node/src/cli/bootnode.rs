@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use chainmesh_identity::{BootNode, Enode, key_file};
 use chainmesh_net::discovery::{self, DiscoveryOptions};
+use chainmesh_net::nat::{self, NatChoice, NatPorts};
 use chainmesh_proto::discovery::BUCKET_SIZE;
 use clap::Args;
 
@@ -37,6 +38,11 @@ pub(super) struct BootnodeArgs {
     /// Address under which others reach it [default: what other nodes see]
     #[arg(long, value_name = "ADDR")]
     external_ip: Option<IpAddr>,
+    /// How to be reached from outside, when behind a gateway: none; extip:ADDR, when somebody has seen to
+    /// it; or ask the gateway to map the port, by any, upnp, or pmp[:ADDR of the gateway] (only in builds
+    /// with the cargo feature upnp) [default: none]
+    #[arg(long, value_name = "HOW", conflicts_with = "external_ip")]
+    nat: Option<NatChoice>,
     /// Another boot node to begin at; may be given several times
     #[arg(long, value_name = "ENODE or ENR")]
     bootnode: Vec<BootNode>,
@@ -53,6 +59,9 @@ pub(super) fn run(args: BootnodeArgs) -> anyhow::Result<()> {
     if args.external_ip.is_some_and(|ip| ip.is_unspecified()) {
         bail!("--external-ip must be an address that others can reach");
     }
+    let nat = args.nat.unwrap_or_default();
+    nat.check().context("--nat")?;
+    let external_ip = args.external_ip.or(nat.external());
     std::fs::create_dir_all(&args.data_dir)
         .with_context(|| format!("cannot make the directory {}", args.data_dir.display()))?;
     let path = args.data_dir.join(key_file::KEY_FILE_NAME);
@@ -62,7 +71,7 @@ pub(super) fn run(args: BootnodeArgs) -> anyhow::Result<()> {
         boot_records: super::run::boot_records(&args.bootnode),
         boot_nodes: args.bootnode.into_iter().map(|boot| boot.enode).collect(),
         discv5: !args.no_discovery_v5,
-        external_ip: args.external_ip,
+        external_ip,
         max_inbound_per_bucket: BUCKET_SIZE,
         ..DiscoveryOptions::default()
     };
@@ -72,7 +81,7 @@ pub(super) fn run(args: BootnodeArgs) -> anyhow::Result<()> {
         let started = discovery::start(key, address, 0, options, |_| {}).await;
         let handle = started.with_context(|| format!("cannot listen on UDP {address}"))?;
         let listening = handle.listening();
-        let ip = match args.external_ip.unwrap_or(listening.ip()) {
+        let ip = match external_ip.unwrap_or(listening.ip()) {
             ip if ip.is_unspecified() && ip.is_ipv6() => std::net::Ipv6Addr::LOCALHOST.into(),
             ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             ip => ip,
@@ -84,8 +93,13 @@ pub(super) fn run(args: BootnodeArgs) -> anyhow::Result<()> {
             Some(record) => output::line(&record.to_base64())?,
             None => tracing::info!("its record has no address yet; --external-ip says one"),
         }
+        let (running, ended) = tokio::sync::watch::channel(());
+        let ports = NatPorts { address: args.listen, tcp: None, udp: Some(listening.port()) };
+        let mapping = tokio::spawn(nat::keep(nat, ports, Some(handle.clone()), ended));
         signals.next().await;
         signals.end_on_next();
+        drop(running);
+        mapping.await?;
         Ok(())
     })
 }

@@ -8,6 +8,7 @@ use chainmesh_chain::{ChainSpec, clique};
 use chainmesh_identity::{BootNode, Enode, NodeKey, NodeRecord, key_file, keystore};
 use chainmesh_net::discovery::DiscoveryOptions;
 use chainmesh_net::mesh::NodeType;
+use chainmesh_net::nat::NatChoice;
 use clap::Args;
 
 use super::rpc::RpcArgs;
@@ -108,6 +109,11 @@ pub(super) struct RunArgs {
     /// Address under which others reach this node [default: what other nodes see]
     #[arg(long, value_name = "ADDR")]
     external_ip: Option<IpAddr>,
+    /// How to be reached from outside, when behind a gateway: none; extip:ADDR, when somebody has seen to
+    /// it; or ask the gateway to map the ports, by any, upnp, or pmp[:ADDR of the gateway] (only in builds
+    /// with the cargo feature upnp) [default: none]
+    #[arg(long, value_name = "HOW", conflicts_with = "external_ip")]
+    nat: Option<NatChoice>,
     /// As --bootnode, and not counted against --max-peers; may be given several times
     #[arg(long, value_name = "ENODE")]
     trusted_peer: Vec<Enode>,
@@ -195,6 +201,7 @@ impl RunArgs {
             no_discovery: self.no_discovery || file.no_discovery,
             no_discovery_v5: self.no_discovery_v5 || file.no_discovery_v5,
             external_ip: self.external_ip.or(file.external_ip),
+            nat: self.nat.or(file.nat),
             consortium: self.consortium || file.p2p.session == Some(SessionChoice::Tls),
             log: self.log.or_else(|| file.log.clone()),
             ..self
@@ -393,6 +400,8 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
         discv5: !args.no_discovery_v5,
         ..DiscoveryOptions::default()
     });
+    options.nat = args.nat.unwrap_or_default();
+    options.nat.check().context("--nat")?;
     options.trusted_peers.clone_from(&args.trusted_peer);
     options.network_id = args.network_id;
     options.eth69 = args.eth69;
