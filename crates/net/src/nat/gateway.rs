@@ -52,8 +52,9 @@ pub(super) struct Search {
     pub(super) pmp_port: u16,
     /// Time for the answer to UPnP's question.
     pub(super) timeout: Duration,
-    /// Whether an external address that is of a local network will do, as in tests.
-    pub(super) nested: bool,
+    /// Addresses that a gateway may name beside the one that it answers from; loopback it may not
+    /// otherwise.
+    pub(super) trusted: Vec<IpAddr>,
 }
 
 impl Default for Search {
@@ -62,7 +63,7 @@ impl Default for Search {
             ssdp: SocketAddr::from((Ipv4Addr::new(239, 255, 255, 250), 1900)),
             pmp_port: super::pmp::PORT,
             timeout: Duration::from_secs(5),
-            nested: false,
+            trusted: Vec::new(),
         }
     }
 }
@@ -163,6 +164,7 @@ async fn upnp(search: &Search) -> Result<Gateway, SearchError> {
     let mut options = SearchOptions::default();
     options.broadcast_address = search.ssdp;
     options.timeout = Some(search.timeout);
+    options.allowed_gateway_ips.clone_from(&search.trusted);
     Ok(Gateway::Upnp(Box::new(search_gateway(options).await?)))
 }
 

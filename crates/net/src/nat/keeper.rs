@@ -82,7 +82,7 @@ impl Keeper {
         }
         let Some(gateway) = &self.gateway else { return Ok(()) };
         let ip = gateway.external_ip().await?;
-        if !self.search.nested && (is_lan(ip) || is_special(ip)) {
+        if is_lan(ip) || is_special(ip) {
             return Err(GatewayError::Nested(ip));
         }
         let mut mapped = Mapped { ip, tcp: None, udp: None };

@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) permanent_only: bool,
     /// Whether everything is refused.
     pub(super) refuses: bool,
+    /// How often it was asked for its address.
+    pub(super) asked: u32,
     /// What it says of its own address.
     pub(super) address: Option<Ipv4Addr>,
 }
@@ -48,6 +50,7 @@ impl FakeGateway {
         let search = Search {
             ssdp: ssdp.local_addr().unwrap(),
             pmp_port: pmp.local_addr().unwrap().port(),
+            trusted: vec![LOOPBACK],
             ..Search::default()
         };
         let at = http.local_addr().unwrap();
@@ -170,9 +173,10 @@ fn soap(head: &str, body: &str, state: &mut State) -> (u16, String) {
 fn act(action: &str, body: &str, state: &mut State) -> Result<String, u16> {
     let protocol = if field(body, "Protocol") == "TCP" { "TCP" } else { "UDP" };
     let number = |name: &str| field(body, name).parse::<u32>().unwrap();
-    let mut external = || u16::try_from(number("ExternalPort")).unwrap();
+    let external = || u16::try_from(number("ExternalPort")).unwrap();
     match action {
         "GetExternalIPAddress" => {
+            state.asked += 1;
             let ip = state.address.unwrap();
             Ok(format!("<NewExternalIPAddress>{ip}</NewExternalIPAddress>"))
         }

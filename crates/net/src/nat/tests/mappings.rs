@@ -133,8 +133,7 @@ async fn a_gateway_behind_another_is_not_believed_to_be_outside() {
     let (running, ended) = watch::channel(());
     let keeper = Keeper::new(NatChoice::Upnp, PORTS, fake.search.clone(), None);
     let task = tokio::spawn(keeper.run(ended));
-    // Its answer that nothing is mapped comes after it was asked for its address.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    until("it was asked for its address", || fake.state.lock().unwrap().asked > 0).await;
     drop(running);
     task.await.unwrap();
     assert!(fake.state.lock().unwrap().mappings.is_empty());
