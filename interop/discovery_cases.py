@@ -1,4 +1,4 @@
-"""Discovery: go-ethereum's conformance suite against our boot node, and geth among our nodes."""
+"""Discovery: go-ethereum's conformance suites against our boot node, and geth among our nodes."""
 
 import json
 import re
@@ -7,6 +7,7 @@ import subprocess
 
 from cases import clique_genesis
 from harness import CACHE, ChainmeshNode, Failure, GethNode, Workplace, run_tool, wait_until
+from synctarget_cases import NewGeth
 
 DEVP2P = CACHE / "devp2p-1.17"
 
@@ -18,12 +19,19 @@ DISCV4_TESTS = [
     "Findnode/PastExpiration", "Amplification/InvalidPongHash", "Amplification/WrongIP",
 ]
 
+# The cases of `devp2p discv5 test` v1.17.5.
+DISCV5_TESTS = [
+    "Ping", "PingLargeRequestID", "PingMultiIP", "HandshakeResend", "TalkRequest",
+    "FindnodeZeroDistance", "FindnodeResults",
+]
+
 
 class BootNode:
     """`chainmesh bootnode` on loopback, at a port that the system chose."""
 
     def __init__(self, directory):
         self.directory = directory
+        self.record = None
         directory.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self):
@@ -32,12 +40,16 @@ class BootNode:
             # On all addresses: the suite comes from 127.0.0.1 and 127.0.0.2.
             self.process = subprocess.Popen(
                 [ChainmeshNode.program, "bootnode", "--data-dir", self.directory / "bootnode",
-                 "--port", "0"],
+                 "--port", "0", "--external-ip", "127.0.0.1"],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
         self.enode = self.process.stdout.readline().strip()
         if not self.enode.startswith("enode://"):
             self.__exit__()
             raise Failure(f"no enode URL: {self.log.read_text(errors='replace')[-300:]}")
+        self.record = self.process.stdout.readline().strip()
+        if not self.record.startswith("enr:"):
+            self.__exit__()
+            raise Failure(f"no node record: {self.record!r}")
         return self
 
     def __exit__(self, *_):
@@ -55,7 +67,8 @@ def discv4_cases(directory, report):
     with BootNode(directory) as boot:
         for name in DISCV4_TESTS:
             report.case(f"discv4 {name}", lambda n=name: discv4_test(boot, n))
-        report.case("discv4 the whole suite at once", lambda: whole_suite(boot))
+        report.case("discv4 the whole suite at once",
+                    lambda: whole_suite(discv4_command(boot), DISCV4_TESTS))
 
 
 def discv4_command(boot, *more):
@@ -64,17 +77,40 @@ def discv4_command(boot, *more):
 
 
 def discv4_test(boot, name):
-    status, output = run_tool(discv4_command(boot, "--run", f"^{name}$"), 20)
+    one_test(discv4_command(boot, "--run", f"^{name}$"), name)
+
+
+def one_test(command, name):
+    status, output = run_tool(command, 30)
     if status != 0 or not re.search(rf"^ok 1 {name}$", output, re.MULTILINE):
         raise Failure(f"exit {status}: {output.strip()[-600:]}")
 
 
-def whole_suite(boot):
-    status, output = run_tool(discv4_command(boot), 60)
+def whole_suite(command, tests):
+    status, output = run_tool(command, 90)
     passed = len(re.findall(r"^ok \d+ ", output, re.MULTILINE))
-    if status != 0 or passed != len(DISCV4_TESTS):
-        raise Failure(f"exit {status}, {passed} of {len(DISCV4_TESTS)}: {output.strip()[-600:]}")
-    return f"{passed}/{len(DISCV4_TESTS)}"
+    if status != 0 or passed != len(tests):
+        raise Failure(f"exit {status}, {passed} of {len(tests)}: {output.strip()[-600:]}")
+    return f"{passed}/{len(tests)}"
+
+
+def discv5_cases(directory, report):
+    """The suite of discv5 against one boot node, and then that of discv4 on the same port."""
+    with BootNode(directory) as boot:
+        for name in DISCV5_TESTS:
+            report.case(f"discv5 {name}", lambda n=name: one_test(
+                discv5_command(boot, boot.record, "--run", f"^{n}$"), n))
+        report.case("discv5 the whole suite at once, by record",
+                    lambda: whole_suite(discv5_command(boot, boot.record), DISCV5_TESTS))
+        report.case("discv5 the whole suite at once, by URL",
+                    lambda: whole_suite(discv5_command(boot, boot.enode), DISCV5_TESTS))
+        report.case("discv4 on the same port, the whole suite",
+                    lambda: whole_suite(discv4_command(boot), DISCV4_TESTS))
+
+
+def discv5_command(boot, target, *more):
+    return [DEVP2P, "discv5", "test", "--tap", "--listen1", "127.0.0.1", "--listen2", "127.0.0.2",
+            *more, target]
 
 
 def geth_case(directory):
@@ -92,3 +128,30 @@ def geth_case(directory):
         geth.start()
         wait_until("our node and geth are peers", 90,
                    lambda: ours.peer_count() == 1 and geth.peer_count() == 1)
+
+
+def discv5_geth_case(directory, ours_knows_record):
+    """As `geth_case`, with a go-ethereum that speaks discv5 alone."""
+    genesis = directory / "genesis.json"
+    with Workplace(directory, ChainmeshNode, genesis) as place, BootNode(directory) as boot:
+        description = clique_genesis("00" * 19 + "01")
+        # Without one it does not start; it is beyond reach.
+        description["config"]["terminalTotalDifficulty"] = 10 ** 18
+        genesis.write_text(json.dumps(description))
+        ours, geth = place.node("ours"), NewGeth("geth", directory, genesis)
+        place.nodes.append(geth)
+        status, output = run_tool([NewGeth.program, "init", "--datadir", geth.data, genesis], 60)
+        if status != 0:
+            raise Failure(f"geth init: exit {status}: {output.strip()[-300:]}")
+        # eth/69 is all that this geth speaks.
+        ours.discovery, ours.arguments = True, ["--eth69"]
+        geth.bootnodes = boot.record
+        geth.arguments = ["--discovery.v5", "--discovery.v4=false"]
+        ours.start(bootnode=boot.record if ours_knows_record else boot.enode)
+        geth.start()
+        wait_until("our node and geth are peers", 90,
+                   lambda: ours.peer_count() == 1 and geth.peer_count() == 1)
+        record = ours.call("admin_nodeInfo")["enr"]
+        geth_record = geth.call("admin_nodeInfo")["enr"]
+        if not (record.startswith("enr:") and geth_record.startswith("enr:")):
+            raise Failure(f"records: {record!r}, {geth_record!r}")

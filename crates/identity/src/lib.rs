@@ -20,5 +20,5 @@ pub use enode::{Enode, EnodeError, Host};
 pub use ephemeral_key::EphemeralKey;
 pub use node_key::{NodeKey, NodeKeyError, recover};
 pub use peer_id::{PeerId, PeerIdError};
-pub use record::NodeRecord;
+pub use record::{BootNode, BootNodeError, NodeRecord};
 pub use secp256k1;

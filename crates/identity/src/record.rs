@@ -4,12 +4,13 @@
 //! so two records of the same content differ in their bytes: decisions compare content, not bytes.
 
 use core::net::IpAddr;
+use core::str::FromStr;
 
 use alloy_primitives::Bytes as Raw;
 use enr::EnrPublicKey;
 use secp256k1::SecretKey;
 
-use crate::{Enode, Host, NodeKey, PeerId};
+use crate::{Enode, EnodeError, Host, NodeKey, PeerId};
 
 /// A signed node record.
 pub type NodeRecord = enr::Enr<SecretKey>;
@@ -65,6 +66,56 @@ pub fn record_enode(record: &NodeRecord) -> Option<Enode> {
     };
     let id = record_peer_id(record);
     Some(Enode { id, host: Host::Ip(ip), tcp_port: tcp, udp_port: udp.unwrap_or(tcp) })
+}
+
+/// A boot node, as people write it down: an enode URL, or a record (`enr:…`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootNode {
+    /// Who and where. The TCP port is 0 when a record names none.
+    pub enode: Enode,
+    /// Its record, if that is what was written.
+    pub record: Option<Box<NodeRecord>>,
+}
+
+/// What is wrong with the text of a [`BootNode`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BootNodeError {
+    /// It begins neither with `enode://` nor with `enr:`.
+    #[error("a boot node is an enode URL (enode://…) or a node record (enr:…)")]
+    Scheme,
+    /// An enode URL with a mistake in it.
+    #[error(transparent)]
+    Enode(#[from] EnodeError),
+    /// The record cannot be read.
+    #[error("the node record is damaged: it is cut off, changed, or its signature is not its own")]
+    Record,
+    /// The record does not say where the node is.
+    #[error("the node record has no IP address with a UDP port")]
+    NoAddress,
+}
+
+impl FromStr for BootNode {
+    type Err = BootNodeError;
+
+    fn from_str(text: &str) -> Result<Self, BootNodeError> {
+        let text = text.trim();
+        if text.starts_with("enode://") {
+            return Ok(Self { enode: text.parse()?, record: None });
+        }
+        if !text.starts_with("enr:") {
+            return Err(BootNodeError::Scheme);
+        }
+        let record: NodeRecord = text.parse().map_err(|_| BootNodeError::Record)?;
+        let (ip, udp, tcp) = match (record.udp4_socket(), record.udp6_socket()) {
+            (Some(at), _) => (IpAddr::V4(*at.ip()), at.port(), record.tcp4()),
+            (_, Some(at)) => (IpAddr::V6(*at.ip()), at.port(), record.tcp6()),
+            _ => return Err(BootNodeError::NoAddress),
+        };
+        let id = record_peer_id(&record);
+        let (host, tcp_port) = (Host::Ip(ip), tcp.unwrap_or(0));
+        let enode = Enode { id, host, tcp_port, udp_port: udp };
+        Ok(Self { enode, record: Some(Box::new(record)) })
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use core::time::Duration;
 use std::time::SystemTime;
 
 use chainmesh_identity::{Enode, Host, PeerId};
+use chainmesh_proto::discovery::Protocol;
 use chainmesh_proto::peers::book::{
     Ban, BookError, Changes, ConnectionFacts, PeerRecord, UnixTime,
 };
@@ -104,8 +105,9 @@ fn until(now: UnixTime, span: Option<Duration>) -> Option<UnixTime> {
 
 impl Service {
     /// Discovery found a node.
-    pub(crate) fn found(&mut self, enode: &Enode) {
-        self.bookkeeper.found(&mut self.manager, self.clock.now(), unix_time(), enode);
+    pub(crate) fn found(&mut self, enode: &Enode, protocol: Protocol) {
+        let (now, unix) = (self.clock.now(), unix_time());
+        self.bookkeeper.found(&mut self.manager, now, unix, enode, protocol);
     }
 
     /// Names nodes to dial, and lifts the bans that are over.

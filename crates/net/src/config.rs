@@ -17,6 +17,7 @@ use crate::amop::AmopOptions;
 use crate::discovery::DiscoveryOptions;
 use crate::eth::EthChain;
 use crate::mesh::MeshOptions;
+use crate::nat::NatChoice;
 
 /// What a node of a consortium shows to its peers, and whom it believes.
 #[derive(Debug, Clone)]
@@ -87,6 +88,8 @@ pub struct P2pConfig {
     /// Whether peers are asked for nodes, and told of some. The nodes of the address book are dialled then,
     /// in a consortium and without discovery, too.
     pub pex: bool,
+    /// How the node gets to be reached from outside its network.
+    pub nat: NatChoice,
     /// The address book, as it was when the node ended last; `None`: an empty one. What changes is to be
     /// taken with [`P2pHandle::take_book_changes`](crate::P2pHandle::take_book_changes).
     pub book: Option<AddressBook>,
@@ -124,6 +127,7 @@ impl P2pConfig {
             amop: None,
             discovery: None,
             pex: false,
+            nat: NatChoice::None,
             book: None,
             modules: Vec::new(),
             event_capacity: 1024,

@@ -79,6 +79,7 @@ pub mod eth;
 mod event;
 mod handle;
 pub mod mesh;
+pub mod nat;
 pub mod pex;
 mod service;
 
@@ -141,6 +142,9 @@ pub enum StartError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The gateway cannot be asked.
+    #[error("nat: {0}")]
+    Nat(#[from] nat::NatChoiceError),
     /// TLS without certificates.
     #[error("sessions are to be TLS, but there is no certificate (`P2pConfig::tls`)")]
     NoCertificate,
@@ -163,6 +167,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     if config.session == SessionKind::Tls && config.tls.is_none() {
         return Err(StartError::NoCertificate);
     }
+    config.nat.check()?;
     let (accepted_to, accepted) = mpsc::channel(ACCEPTED);
     let listening = if config.listen {
         let address = SocketAddr::new(config.listen_address, config.listen_port);
@@ -210,6 +215,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
             if options.boot_nodes.is_empty() {
                 options.boot_nodes.clone_from(&config.boot_nodes);
             }
+            options.external_ip = options.external_ip.or(config.nat.external());
             let tcp_port = listening.map_or(0, |address| address.port());
             let options = for_chain(options, config.chain.as_ref());
             let port = options.port.or(listening.map(|address| address.port()));
@@ -290,7 +296,8 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         let found = move |found: discovery::Found| {
             if let Some(orders) = weak.upgrade() {
                 // When the control plane is behind, there are enough to dial.
-                let _ = orders.try_send(service::Order::Found(Box::new(found.enode)));
+                let _ =
+                    orders.try_send(service::Order::Found(Box::new(found.enode), found.protocol));
             }
         };
         companions.spawn(service.run(ended.subscribe(), found));
@@ -307,6 +314,14 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         companions.spawn(service.run(orders.downgrade(), discovery.clone(), ended.subscribe()));
         handle
     });
+    if config.nat.asks_gateway() {
+        let ports = nat::NatPorts {
+            address: config.listen_address,
+            tcp: listening.map(|address| address.port()),
+            udp: discovery.as_ref().map(|handle| handle.listening().port()),
+        };
+        companions.spawn(nat::keep(config.nat, ports, discovery.clone(), ended.subscribe()));
+    }
     let inbox = service::Inbox { accepted, orders: orders_in };
     let companions = service::Companions { tasks: companions, ended };
     let mut service = service::Service::new(

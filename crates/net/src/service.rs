@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use chainmesh_identity::{Enode, PeerId};
+use chainmesh_proto::discovery::Protocol;
 use chainmesh_proto::module::PeerKind;
 use chainmesh_proto::peers::book::{Bookkeeper, LOOK_INTO_BOOK};
 use chainmesh_proto::peers::{
@@ -58,7 +59,7 @@ pub(crate) enum Order {
     /// Judge the certificates of all peers again, and end the sessions of those that are refused.
     JudgeAgain(oneshot::Sender<usize>),
     /// Discovery found a node.
-    Found(Box<Enode>),
+    Found(Box<Enode>, Protocol),
     /// Something about the address book.
     Book(BookOrder),
     /// A peer did something wrong: what, and in words.
@@ -259,7 +260,7 @@ impl Service {
             Order::PeerReport(answer) => {
                 let _ = answer.send(self.manager.snapshot());
             }
-            Order::Found(enode) => self.found(&enode),
+            Order::Found(enode, protocol) => self.found(&enode, protocol),
             Order::Book(order) => self.book_order(order),
             Order::Offence(id, offence, words) => self.accused(id, offence, words),
             Order::Merit(id, merit) => self.manager.handle(now, Input::Merit { id, merit }),

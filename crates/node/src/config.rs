@@ -15,9 +15,10 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use chainmesh_identity::Enode;
 use chainmesh_identity::certificate::ShortId;
+use chainmesh_identity::{BootNode, Enode};
 use chainmesh_net::Escaped;
+use chainmesh_net::nat::NatChoice;
 use serde::{Deserialize, Deserializer};
 
 pub use address::{ListenAddress, NodeAddress, NodeAddressError};
@@ -77,8 +78,8 @@ pub struct ConfigFile {
     /// IP address to listen on.
     pub listen: Option<IpAddr>,
     /// Nodes to connect to, for ever.
-    #[serde(deserialize_with = "enodes")]
-    pub bootnode: Vec<Enode>,
+    #[serde(deserialize_with = "boot_nodes")]
+    pub bootnode: Vec<BootNode>,
     /// As `bootnode`, not counted against `max_peers`.
     #[serde(deserialize_with = "enodes")]
     pub trusted_peer: Vec<Enode>,
@@ -86,6 +87,11 @@ pub struct ConfigFile {
     pub no_discovery: bool,
     /// Whether peers are neither asked for nodes nor told of some.
     pub no_pex: bool,
+    /// Whether discovery goes without Node Discovery v5.
+    pub no_discovery_v5: bool,
+    /// How the node gets to be reached from outside its network.
+    #[serde(deserialize_with = "nat")]
+    pub nat: Option<NatChoice>,
     /// Address under which others reach the node.
     pub external_ip: Option<IpAddr>,
     /// Peers at most.
@@ -203,6 +209,16 @@ fn of_value<E: serde::de::Error>(value: &str, error: impl core::fmt::Display) ->
 fn enodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Enode>, D::Error> {
     let urls = Vec::<String>::deserialize(deserializer)?;
     urls.iter().map(|url| url.parse().map_err(|error| of_value(url, error))).collect()
+}
+
+fn nat<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<NatChoice>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(|error| of_value(&text, error))
+}
+
+fn boot_nodes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<BootNode>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(|error| of_value(text, error))).collect()
 }
 
 fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<ShortId>, D::Error> {

@@ -18,6 +18,7 @@ use chainmesh_chain::{
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::discovery::DiscoveryOptions;
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
+use chainmesh_net::nat::NatChoice;
 use chainmesh_net::tls::{TlsMaterial, Versions};
 use chainmesh_net::{EthChain, NodeKind, P2pConfig, P2pHandle, SessionKind, StartError, TlsConfig};
 use chainmesh_proto::eth::chain::ChainReader;
@@ -61,6 +62,8 @@ pub struct NodeOptions {
     pub discovery: Option<DiscoveryOptions>,
     /// Whether peers are asked for nodes and told of some; not by default.
     pub pex: bool,
+    /// How the node gets to be reached from outside its network.
+    pub nat: NatChoice,
     /// As `boot_nodes`, beside `max_peers`.
     pub trusted_peers: Vec<Enode>,
     /// Peers at most, trusted ones not counted.
@@ -112,6 +115,7 @@ impl NodeOptions {
             boot_nodes: Vec::new(),
             discovery: None,
             pex: false,
+            nat: NatChoice::None,
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
             min_peers: None,
@@ -450,6 +454,7 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
     config.boot_nodes.clone_from(&options.boot_nodes);
     config.discovery.clone_from(&options.discovery);
     config.pex = options.pex;
+    config.nat = options.nat;
     let trusted = options.trusted_peers.iter().cloned();
     config.configured_nodes = trusted.map(|node| (node, NodeKind::Trusted)).collect();
     config.client_name = client_name();

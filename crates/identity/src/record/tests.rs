@@ -42,3 +42,39 @@ fn a_record_above_300_bytes_is_refused() {
     long.extend_from_slice(&[1; 300]);
     assert!(build_record(&key, 1, None, 0, 0, &[("x", long.into())]).is_err());
 }
+
+#[test]
+fn a_boot_node_is_written_as_url_or_as_record() {
+    let key = NodeKey::from_entropy([3; 32]);
+    let ip: IpAddr = "203.0.113.7".parse().unwrap();
+    let record = build_record(&key, 9, Some(ip), 0, 30304, &[]).unwrap();
+    let by_record: BootNode = record.to_base64().parse().unwrap();
+    let url = by_record.enode.to_string();
+    assert!(url.ends_with("@203.0.113.7:0?discport=30304"), "{url}");
+    assert_eq!(by_record.record.as_deref(), Some(&record));
+    let by_url: BootNode = url.parse().unwrap();
+    assert_eq!((by_url.enode, by_url.record), (by_record.enode, None));
+}
+
+#[test]
+fn what_is_no_boot_node_is_said_to_be_so() {
+    let refused = |text: &str| text.parse::<BootNode>().unwrap_err();
+    assert_eq!(refused("127.0.0.1:30303"), BootNodeError::Scheme);
+    assert_eq!(
+        refused("enode://12@127.0.0.1:1"),
+        BootNodeError::Enode(EnodeError::Id(crate::PeerIdError::Length(1),))
+    );
+    let key = NodeKey::from_entropy([3; 32]);
+    let nowhere = build_record(&key, 1, None, 1, 1, &[]).unwrap().to_base64();
+    assert_eq!(refused(&nowhere), BootNodeError::NoAddress);
+    assert_eq!(refused(&EXAMPLE[..EXAMPLE.len() - 3]), BootNodeError::Record);
+    let changed = EXAMPLE.replacen("YCrYZ", "YCrYY", 1);
+    assert_eq!(refused(&changed), BootNodeError::Record);
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_after_enr_panics(text in "[ -~]{0,200}") {
+        let _ = format!("enr:{text}").parse::<BootNode>();
+    }
+}

@@ -2,17 +2,20 @@
 
 mod eth_entry;
 mod service;
+mod v5;
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use std::io;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use alloy_primitives::Bytes as Raw;
 use chainmesh_identity::{Enode, Host, NodeKey, NodeRecord, PeerId};
 use chainmesh_proto::discovery::{
-    Discovery, DiscoveryConfig, MAX_INBOUND_PER_BUCKET, NodeFilter, Report, WallClock,
+    Discovery, DiscoveryConfig, MAX_INBOUND_PER_BUCKET, NodeFilter, Protocol, Report, WallClock,
+    is_lan,
 };
 use chainmesh_wire::discv4::{Contact, Endpoint};
 use tokio::net::UdpSocket;
@@ -22,6 +25,9 @@ use crate::clock::Clock;
 use crate::entropy;
 use crate::handle::NodeEnded;
 use service::{Command, Service};
+use v5::{V5, V5Options};
+
+pub use v5::{Discv5Entry, Discv5Report};
 
 pub(crate) use eth_entry::{eth_entry, of_our_chain};
 
@@ -38,6 +44,11 @@ pub struct DiscoveryOptions {
     /// Where to begin; if there are none, at [`P2pConfig::boot_nodes`](crate::P2pConfig::boot_nodes).
     /// Names are looked up at the start.
     pub boot_nodes: Vec<Enode>,
+    /// Records of boot nodes, with which discv5 can begin by itself. Without them it begins when discv4
+    /// has got the record of a boot node or found somebody.
+    pub boot_records: Vec<NodeRecord>,
+    /// Whether discv5 is spoken beside discv4, on the same port.
+    pub discv5: bool,
     /// Address under which others reach this node, when it is known; otherwise what other nodes see
     /// is believed.
     pub external_ip: Option<IpAddr>,
@@ -56,6 +67,8 @@ impl Default for DiscoveryOptions {
         Self {
             port: None,
             boot_nodes: Vec::new(),
+            boot_records: Vec::new(),
+            discv5: true,
             external_ip: None,
             filter: None,
             record_entries: Vec::new(),
@@ -81,6 +94,8 @@ pub struct Found {
     pub enode: Enode,
     /// Its record, if it has one.
     pub record: Option<Box<NodeRecord>>,
+    /// By which protocol.
+    pub protocol: Protocol,
 }
 
 /// What came of a lookup.
@@ -123,6 +138,14 @@ impl DiscoveryHandle {
         self.ask(Command::Snapshot).await
     }
 
+    /// What there is to know of discv5; `None` when it is not spoken.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn discv5(&self) -> Result<Option<Discv5Report>, NodeEnded> {
+        self.ask(Command::Discv5).await
+    }
+
     /// Looks for the nodes closest to a target: a public key, which need not be anybody's.
     ///
     /// # Errors
@@ -147,6 +170,20 @@ impl DiscoveryHandle {
     pub async fn add_node(&self, enode: &Enode) -> Result<(), NodeEnded> {
         let Some(contact) = resolve(enode).await else { return Ok(()) };
         self.commands.send(Command::AddNode(contact)).await.map_err(|_| NodeEnded)
+    }
+
+    /// Says under which address and ports others reach this node, from now on.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn set_address(
+        &self,
+        ip: IpAddr,
+        udp_port: u16,
+        tcp_port: u16,
+    ) -> Result<(), NodeEnded> {
+        let command = Command::SetAddress(ip, udp_port, tcp_port);
+        self.commands.send(command).await.map_err(|_| NodeEnded)
     }
 
     async fn ask<T>(
@@ -215,7 +252,7 @@ pub(crate) async fn prepare(
     config.ip = options.external_ip.or(Some(listening.ip()).filter(|ip| !ip.is_unspecified()));
     config.record_entries = options.record_entries;
     config.record_sequence = u64::try_from(wall_clock.unix.as_millis()).unwrap_or(1);
-    config.filter = options.filter;
+    config.filter.clone_from(&options.filter);
     config.max_inbound_per_bucket = options.max_inbound_per_bucket;
     for enode in options.boot_nodes.iter().filter(|enode| enode.id != id) {
         match resolve(enode).await {
@@ -224,7 +261,22 @@ pub(crate) async fn prepare(
         }
     }
     let (commands, commands_in) = mpsc::channel(COMMANDS);
+    let public = config.ip.is_some_and(|ip| !is_lan(ip));
+    let key = config.key.duplicate();
     let machine = Discovery::new(config, entropy());
-    let service = Service::new(machine, socket, clock, commands_in);
+    let socket = Arc::new(socket);
+    let v5 = match machine.record().filter(|_| options.discv5) {
+        Some(record) => {
+            let options = V5Options {
+                filter: options.filter,
+                boot: options.boot_records,
+                max_inbound_per_bucket: options.max_inbound_per_bucket,
+                public,
+            };
+            Some(V5::start(&key, record, &socket, options, clock.now()).await?)
+        }
+        None => None,
+    };
+    let service = Service::new(machine, socket, v5, clock, commands_in);
     Ok((DiscoveryHandle { commands, listening, id }, service))
 }

@@ -1,19 +1,21 @@
 //! The task that runs the machine: one socket, one timer, the owner's questions.
 
-use core::net::SocketAddr;
+use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use chainmesh_identity::PeerId;
 use chainmesh_proto::discovery::{
-    Discovery, DiscoveryEvent, Input, LookupId, Output, PingId, Report,
+    Discovery, DiscoveryEvent, Input, LookupId, Output, PingId, Protocol, Report,
 };
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::discv4::{Contact, MAX_DATAGRAM};
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, info};
+use tracing::{debug, error, info, warn};
 
+use super::v5::{Discv5Report, Outcome, Step, V5};
 use super::{Found, Lookup, unix_time};
 use crate::clock::Clock;
 
@@ -25,14 +27,18 @@ const AFTER_ERROR: Duration = Duration::from_millis(50);
 /// What the owner asks.
 pub(crate) enum Command {
     Snapshot(oneshot::Sender<Report>),
+    Discv5(oneshot::Sender<Option<Discv5Report>>),
     Lookup(PeerId, oneshot::Sender<Lookup>),
     Ping(Contact, oneshot::Sender<Option<Duration>>),
     AddNode(Contact),
+    /// Address, UDP port and TCP port under which others reach this node.
+    SetAddress(IpAddr, u16, u16),
 }
 
 pub(crate) struct Service {
     machine: Discovery,
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
+    v5: Option<V5>,
     clock: Clock,
     commands: mpsc::Receiver<Command>,
     told_time: Instant,
@@ -43,12 +49,13 @@ pub(crate) struct Service {
 impl Service {
     pub(super) fn new(
         machine: Discovery,
-        socket: UdpSocket,
+        socket: Arc<UdpSocket>,
+        v5: Option<V5>,
         clock: Clock,
         commands: mpsc::Receiver<Command>,
     ) -> Self {
         let (lookups, pings) = (HashMap::new(), HashMap::new());
-        Self { machine, socket, clock, commands, told_time: clock.now(), lookups, pings }
+        Self { machine, socket, v5, clock, commands, told_time: clock.now(), lookups, pings }
     }
 
     /// Runs until the node ends or nobody holds a handle any more.
@@ -64,13 +71,19 @@ impl Service {
             let deadline = self.machine.poll_timeout();
             let timer = self.clock.sleep_until(deadline);
             tokio::select! {
-                received = self.socket.recv_from(&mut buffer) => match received {
-                    Ok((size, from)) => self.datagram(from, buffer.get(..size).unwrap_or_default()),
+                // With discv5 the socket is read there.
+                received = self.socket.recv_from(&mut buffer), if self.v5.is_none() => match received {
+                    Ok((size, from)) => {
+                        let bytes = buffer.get(..size).unwrap_or_default();
+                        let bytes = bytes::Bytes::copy_from_slice(bytes);
+                        self.machine.handle(self.clock.now(), Input::Datagram { from, bytes });
+                    }
                     Err(error) => {
                         debug!("the discovery socket failed: {error}");
                         tokio::time::sleep(AFTER_ERROR).await;
                     }
                 },
+                step = v5_next(&mut self.v5, self.clock) => self.v5_step(step),
                 command = self.commands.recv() => match command {
                     Some(command) => self.command(command),
                     None => return,
@@ -89,9 +102,18 @@ impl Service {
         }
     }
 
-    fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) {
-        let bytes = bytes::Bytes::copy_from_slice(bytes);
-        self.machine.handle(self.clock.now(), Input::Datagram { from, bytes });
+    /// Something happened on the side of discv5.
+    fn v5_step(&mut self, step: Step) {
+        let now = self.clock.now();
+        let Some(v5) = &mut self.v5 else { return };
+        match v5.step(now, step) {
+            Outcome::Nothing => {}
+            Outcome::Tell(input) => self.machine.handle(now, input),
+            Outcome::Over => {
+                error!("discv5 has ended; discv4 goes on alone");
+                self.v5 = None;
+            }
+        }
     }
 
     fn command(&mut self, command: Command) {
@@ -99,6 +121,9 @@ impl Service {
         match command {
             Command::Snapshot(answer) => {
                 let _ = answer.send(self.machine.snapshot());
+            }
+            Command::Discv5(answer) => {
+                let _ = answer.send(self.v5.as_ref().map(V5::report));
             }
             Command::Lookup(target, answer) => {
                 let lookup = self.machine.next_lookup();
@@ -109,6 +134,9 @@ impl Service {
                 let ping = self.machine.next_ping();
                 self.pings.insert(ping, answer);
                 self.machine.handle(now, Input::Ping { ping, contact });
+            }
+            Command::SetAddress(ip, udp_port, tcp_port) => {
+                self.machine.handle(now, Input::SetAddress { ip, udp_port, tcp_port });
             }
             Command::AddNode(contact) => self.machine.handle(now, Input::AddNode { contact }),
         }
@@ -126,13 +154,26 @@ impl Service {
                 Output::Event(event) => self.event(event, found),
             }
         }
+        // There is one record, and the machine has it.
+        if let (Some(v5), Some(record)) = (&mut self.v5, self.machine.record()) {
+            v5.set_record(record);
+        }
     }
 
     fn event(&mut self, event: DiscoveryEvent, found: &mut (impl FnMut(Found) + Send)) {
         match event {
-            DiscoveryEvent::Found { contact, record } => {
-                debug!(id = %contact.id.short(), at = %contact.endpoint.udp_address(), "node found");
-                found(Found { enode: contact.enode(), record });
+            DiscoveryEvent::Found { contact, record, protocol } => {
+                let at = contact.endpoint.udp_address();
+                debug!(id = %contact.id.short(), %at, ?protocol, "node found");
+                if let (Some(v5), Some(record), Protocol::Discv4) = (&self.v5, &record, protocol) {
+                    v5.hint(record);
+                }
+                found(Found { enode: contact.enode(), record, protocol });
+            }
+            DiscoveryEvent::BootRecord { record } => {
+                if let Some(v5) = &mut self.v5 {
+                    v5.add_boot(self.clock.now(), &record);
+                }
             }
             DiscoveryEvent::LookupDone { lookup, nodes, hops, asked } => {
                 if let Some(answer) = self.lookups.remove(&lookup) {
@@ -145,9 +186,24 @@ impl Service {
                     let _ = answer.send(rtt);
                 }
             }
+            DiscoveryEvent::SeenElsewhere { advertised, observed } => {
+                warn!(
+                    %advertised, %observed,
+                    "other nodes see this one at another address than it advertises: is that of \
+                     --external-ip, --nat, or --listen the right one?"
+                );
+            }
             DiscoveryEvent::EndpointChanged { endpoint, sequence } => {
                 info!(%endpoint, sequence, "other nodes see this one there: its record says so now");
             }
         }
+    }
+}
+
+/// Waits for the side of discv5, for ever if there is none.
+async fn v5_next(v5: &mut Option<V5>, clock: Clock) -> Step {
+    match v5 {
+        Some(v5) => v5.next(clock).await,
+        None => core::future::pending().await,
     }
 }

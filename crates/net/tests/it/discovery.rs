@@ -3,8 +3,12 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
 use chainmesh_net::discovery::{self, DiscoveryHandle, DiscoveryOptions};
-use chainmesh_net::{Enode, P2pHandle};
+use chainmesh_net::{Enode, P2pHandle, PeerId};
+use chainmesh_proto::discovery::{Protocol, Report};
 use tokio::net::UdpSocket;
 
 use crate::support::{config, echo, key, within};
@@ -107,4 +111,110 @@ async fn discovery_ends_with_its_node_and_does_not_keep_it_alive() {
     drop(node);
     until("the port is free", async || UdpSocket::bind(address).await.is_ok()).await;
     assert!(discovery.snapshot().await.is_err());
+}
+
+/// Whom a node found, and by which protocol.
+type Finds = Arc<Mutex<BTreeSet<(PeerId, Protocol)>>>;
+
+/// A node of discovery alone, which listens for sessions as far as others can tell.
+async fn searcher(number: u8, options: DiscoveryOptions) -> (DiscoveryHandle, Finds) {
+    let finds = Finds::default();
+    let to = Arc::clone(&finds);
+    let found = move |found: discovery::Found| {
+        to.lock().unwrap().insert((found.enode.id, found.protocol));
+    };
+    let handle = discovery::start(key(number), LOOPBACK, 1000, options, found).await.unwrap();
+    (handle, finds)
+}
+
+async fn report(handle: &DiscoveryHandle) -> Report {
+    handle.snapshot().await.unwrap()
+}
+
+#[tokio::test]
+async fn nodes_find_each_other_by_both_protocols_on_one_port_and_have_one_record() {
+    let (boot, _) = boot_node().await;
+    let record = report(&boot).await.record.expect("a record");
+    let options =
+        || DiscoveryOptions { boot_records: vec![record.clone()], ..DiscoveryOptions::default() };
+    // They know the boot node by its record, so that discv4 knows nobody: what is found, discv5 finds.
+    let (first, first_finds) = searcher(1, options()).await;
+    let (second, second_finds) = searcher(2, options()).await;
+    for (finds, other) in [(&first_finds, &second), (&second_finds, &first)] {
+        until("found by discv5", async || {
+            finds.lock().unwrap().contains(&(other.local_id(), Protocol::Discv5))
+        })
+        .await;
+    }
+    let v5 = first.discv5().await.unwrap().expect("discv5 is spoken");
+    assert!(v5.table.iter().any(|entry| entry.id == second.local_id()), "{v5:?}");
+    assert!(v5.sessions >= 2 && v5.lookups >= 1, "{v5:?}");
+    assert_eq!(Some(v5.record_sequence), report(&first).await.record.map(|record| record.seq()));
+    assert_eq!(report(&first).await.table, [], "discv4 was told of nobody");
+}
+
+#[tokio::test]
+async fn a_boot_node_known_by_its_url_begins_discv5_too() {
+    let (boot, url) = boot_node().await;
+    let options = DiscoveryOptions { boot_nodes: vec![url], ..DiscoveryOptions::default() };
+    let (node, _) = searcher(1, options).await;
+    until("discv5 has the boot node", async || {
+        let table = node.discv5().await.unwrap().expect("discv5 is spoken").table;
+        table.iter().any(|entry| entry.id == boot.local_id() && entry.connected)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn discv5_can_be_left_out() {
+    let (_boot, url) = boot_node().await;
+    let options = || DiscoveryOptions {
+        boot_nodes: vec![url.clone()],
+        discv5: false,
+        ..DiscoveryOptions::default()
+    };
+    let (first, finds) = searcher(1, options()).await;
+    let (second, _) = searcher(2, options()).await;
+    until("found by discv4", async || {
+        finds.lock().unwrap().contains(&(second.local_id(), Protocol::Discv4))
+    })
+    .await;
+    assert_eq!(first.discv5().await.unwrap(), None);
+    assert!(finds.lock().unwrap().iter().all(|(_, protocol)| *protocol == Protocol::Discv4));
+}
+
+#[tokio::test]
+async fn a_new_address_is_in_the_record_that_both_protocols_give() {
+    let (node, _) = searcher(1, DiscoveryOptions::default()).await;
+    let before = report(&node).await.record.expect("a record").seq();
+    node.set_address("203.0.113.7".parse().unwrap(), 40_001, 40_002).await.unwrap();
+    let record = report(&node).await.record.expect("a record");
+    assert_eq!(record.seq(), before + 1);
+    assert_eq!(record.udp4_socket(), Some("203.0.113.7:40001".parse().unwrap()));
+    assert_eq!(record.tcp4(), Some(40_002));
+    // The same again is no news.
+    node.set_address("203.0.113.7".parse().unwrap(), 40_001, 40_002).await.unwrap();
+    assert_eq!(report(&node).await.record.map(|record| record.seq()), Some(before + 1));
+    assert_eq!(node.discv5().await.unwrap().map(|v5| v5.record_sequence), Some(before + 1));
+}
+
+#[tokio::test]
+async fn rubbish_is_counted_by_both_and_discv4_goes_on() {
+    let (node, _) = searcher(1, DiscoveryOptions::default()).await;
+    let (asker, _) = searcher(2, DiscoveryOptions::default()).await;
+    let stranger = UdpSocket::bind(LOOPBACK).await.unwrap();
+    for size in 0..200 {
+        stranger.send_to(&vec![7; size * 7], node.listening()).await.unwrap();
+        if size % 20 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    until("some have come", async || {
+        let v5 = node.discv5().await.unwrap().expect("discv5 is spoken");
+        v5.other_datagrams >= 100 && v5.held_off == 0
+    })
+    .await;
+    let at = node.listening();
+    let enode = Enode { udp_port: at.port(), ..Enode::new(node.local_id(), at.ip(), 0) };
+    assert!(within("a Ping", asker.ping(&enode)).await.unwrap().is_some());
 }

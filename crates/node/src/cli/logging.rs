@@ -12,8 +12,8 @@ use tracing_subscriber::fmt::time::ChronoLocal;
 /// How times look: local, for the people who read them.
 const TIME: &str = "%m-%d %H:%M:%S%.3f";
 
-/// What is logged when nobody says.
-pub(super) const DEFAULT_FILTER: &str = "info";
+/// What is logged when nobody says. The crate `discv5` warns of whatever others do.
+pub(super) const DEFAULT_FILTER: &str = "info,discv5=error";
 
 /// Logs to stderr.
 ///

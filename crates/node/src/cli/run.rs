@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use chainmesh_chain::{ChainSpec, clique};
-use chainmesh_identity::{Enode, NodeKey, key_file, keystore};
+use chainmesh_identity::{BootNode, Enode, NodeKey, NodeRecord, key_file, keystore};
 use chainmesh_net::discovery::DiscoveryOptions;
 use chainmesh_net::mesh::NodeType;
+use chainmesh_net::nat::NatChoice;
 use clap::Args;
 
 use super::rpc::RpcArgs;
@@ -97,8 +98,11 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "ADDR")]
     listen: Option<IpAddr>,
     /// A node to connect to, for ever, and to find others through; may be given several times
-    #[arg(long, value_name = "ENODE", visible_alias = "bootnodes")]
-    bootnode: Vec<Enode>,
+    #[arg(long, value_name = "ENODE or ENR", visible_alias = "bootnodes")]
+    bootnode: Vec<BootNode>,
+    /// Look for other nodes by Node Discovery v4 alone [default: by v4 and v5, on one UDP port]
+    #[arg(long)]
+    no_discovery_v5: bool,
     /// Look for no other nodes, neither over UDP nor through peers (--no-pex), and do not let this one be
     /// found: only the nodes that are named are dialled
     #[arg(long)]
@@ -110,6 +114,11 @@ pub(super) struct RunArgs {
     /// Address under which others reach this node [default: what other nodes see]
     #[arg(long, value_name = "ADDR")]
     external_ip: Option<IpAddr>,
+    /// How to be reached from outside, when behind a gateway: none; extip:ADDR, when somebody has seen to
+    /// it; or ask the gateway to map the ports, by any, upnp, or pmp[:ADDR of the gateway] (only in builds
+    /// with the cargo feature upnp) [default: none]
+    #[arg(long, value_name = "HOW", conflicts_with = "external_ip")]
+    nat: Option<NatChoice>,
     /// As --bootnode, and not counted against --max-peers; may be given several times
     #[arg(long, value_name = "ENODE")]
     trusted_peer: Vec<Enode>,
@@ -186,9 +195,6 @@ pub(super) struct RunArgs {
 impl RunArgs {
     /// What is not given as a flag is taken from the file.
     fn or(self, file: &ConfigFile) -> Self {
-        let list = |flags: Vec<Enode>, file: &Vec<Enode>| {
-            if flags.is_empty() { file.clone() } else { flags }
-        };
         let listen = file.p2p.listen.map(|listen| listen.0);
         Self {
             data_dir: self.data_dir.or_else(|| file.data_dir.clone()),
@@ -198,8 +204,8 @@ impl RunArgs {
                 .or_else(|| file.genesis.clone()),
             port: self.port.or(file.port).or(listen.map(|listen| listen.port())),
             listen: self.listen.or(file.listen).or(listen.map(|listen| listen.ip())),
-            bootnode: list(self.bootnode, &file.bootnode),
-            trusted_peer: list(self.trusted_peer, &file.trusted_peer),
+            bootnode: either(self.bootnode, &file.bootnode),
+            trusted_peer: either(self.trusted_peer, &file.trusted_peer),
             max_peers: self.max_peers.or(file.max_peers),
             min_peers: self.min_peers.or(file.min_peers),
             no_rotation: self.no_rotation || file.no_rotation,
@@ -208,7 +214,9 @@ impl RunArgs {
             node_key: self.node_key.or_else(|| file.node_key.clone()),
             no_discovery: self.no_discovery || file.no_discovery,
             no_pex: self.no_pex || file.no_pex,
+            no_discovery_v5: self.no_discovery_v5 || file.no_discovery_v5,
             external_ip: self.external_ip.or(file.external_ip),
+            nat: self.nat.or(file.nat),
             consortium: self.consortium || file.p2p.session == Some(SessionChoice::Tls),
             log: self.log.or_else(|| file.log.clone()),
             ..self
@@ -396,7 +404,7 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     options.max_peers = args.max_peers.unwrap_or(options.max_peers);
     options.min_peers = args.min_peers;
     options.rotation = !args.no_rotation;
-    options.boot_nodes.clone_from(&args.bootnode);
+    options.boot_nodes = args.bootnode.iter().map(|boot| boot.enode.clone()).collect();
     if !args.consortium {
         // In a consortium the reloader has them.
         let nodes = if args.node.is_empty() { &file.p2p.nodes } else { &args.node };
@@ -405,9 +413,15 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
             NodeAddress::Address(..) => None,
         }));
     }
-    options.discovery = (!args.consortium && !args.no_discovery)
-        .then(|| DiscoveryOptions { external_ip: args.external_ip, ..DiscoveryOptions::default() });
     options.pex = !args.no_pex && !args.no_discovery;
+    options.discovery = (!args.consortium && !args.no_discovery).then(|| DiscoveryOptions {
+        external_ip: args.external_ip,
+        boot_records: boot_records(&args.bootnode),
+        discv5: !args.no_discovery_v5,
+        ..DiscoveryOptions::default()
+    });
+    options.nat = args.nat.unwrap_or_default();
+    options.nat.check().context("--nat")?;
     options.trusted_peers.clone_from(&args.trusted_peer);
     options.network_id = args.network_id;
     options.eth69 = args.eth69;
@@ -423,6 +437,16 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
         options.mesh = Some(file.mesh.clone().unwrap_or_default().options(role));
     }
     Ok(options)
+}
+
+/// The list of the flags, or that of the file if there were none.
+fn either<T: Clone>(flags: Vec<T>, file: &[T]) -> Vec<T> {
+    if flags.is_empty() { file.to_vec() } else { flags }
+}
+
+/// The records among the boot nodes.
+pub(super) fn boot_records(nodes: &[BootNode]) -> Vec<NodeRecord> {
+    nodes.iter().filter_map(|node| node.record.as_deref().cloned()).collect()
 }
 
 /// A key in a file of its own: there must be one.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chainmesh_identity::{Enode, PeerId};
 use chainmesh_net::{EscapedTo, PeerQuery};
+use chainmesh_proto::discovery::Report;
 use chainmesh_proto::eth::chain::ChainReader;
 use jsonrpsee_core::RegisterMethodError;
 use jsonrpsee_core::server::RpcModule;
@@ -24,7 +25,9 @@ use super::story::{self, PeerReport};
 const REASON_SHOWN: usize = 100;
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
-    module.register_method("admin_nodeInfo", |_, context, _| node_info(context))?;
+    module.register_async_method("admin_nodeInfo", |_, context, _| async move {
+        RpcResult::Ok(node_info(&context).await)
+    })?;
     module.register_async_method("admin_peers", |_, context, _| async move {
         let peers = context.net.peers().await.map_err(internal)?;
         let local = listen_address(&context);
@@ -142,8 +145,40 @@ fn listen_address(context: &Arc<RpcContext>) -> String {
     context.net.listening().map_or_else(String::new, |address| address.to_string())
 }
 
-fn node_info(context: &RpcContext) -> Value {
+/// What discovery says of itself, beyond what go-ethereum says: what the node advertises, what others
+/// see, and how many it knows by each protocol.
+async fn discovery(context: &RpcContext) -> Option<(Report, Value)> {
+    let handle = context.net.discovery()?;
+    let report = handle.snapshot().await.ok()?;
+    let discv5 = handle.discv5().await.ok()?.map(|report| {
+        json!({
+            "nodes": report.table.len(),
+            "connected": report.connected,
+            "sessions": report.sessions,
+            "lookups": report.lookups,
+            "otherDatagrams": report.other_datagrams,
+            "heldOff": report.held_off,
+        })
+    });
+    let said = json!({
+        "advertised": report.endpoint,
+        "observed": report.observed,
+        "discv4": {
+            "nodes": report.table.len(),
+            "found": report.counters.found,
+            "dropped": report.counters.dropped.values().sum::<u64>(),
+        },
+        "discv5": discv5,
+    });
+    Some((report, said))
+}
+
+async fn node_info(context: &RpcContext) -> Value {
     let enode = &context.enode;
+    let discovery = discovery(context).await;
+    let report = discovery.as_ref().map(|(report, _)| report);
+    let record = report.and_then(|report| report.record.as_ref()).map(|record| record.to_base64());
+    let port = context.net.discovery().map_or(0, |handle| handle.listening().port());
     let mut protocols = serde_json::Map::new();
     if let Some(chain) = &context.chain {
         let (spec, head) = (chain.spec(), chain.head());
@@ -159,10 +194,11 @@ fn node_info(context: &RpcContext) -> Value {
         "id": alloy_primitives::hex::encode(enode.id.node_hash()),
         "name": crate::node::client_name(),
         "enode": enode.to_string(),
-        "enr": context.record,
+        "enr": record.unwrap_or_else(|| context.record.clone()),
         "ip": enode.host.ip(),
-        "ports": {"discovery": 0, "listener": enode.tcp_port},
+        "ports": {"discovery": port, "listener": enode.tcp_port},
         "listenAddr": context.net.listening(),
         "protocols": protocols,
+        "discovery": discovery.map(|(_, said)| said),
     })
 }

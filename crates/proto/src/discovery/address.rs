@@ -10,10 +10,12 @@ const MAX_LOW_PORT: u16 = 1024;
 
 /// Addresses that are likely to have one owner: an IPv4 /24 or an IPv6 /48.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Prefix([u8; 7]);
+pub struct Prefix([u8; 7]);
 
 impl Prefix {
-    pub(crate) const fn of(ip: IpAddr) -> Self {
+    /// The prefix that an address belongs to.
+    #[must_use]
+    pub const fn of(ip: IpAddr) -> Self {
         match ip {
             IpAddr::V4(ip) => {
                 let [a, b, c, _] = ip.octets();
@@ -28,7 +30,8 @@ impl Prefix {
 }
 
 /// Whether the address is of a local network, where one owner is no sign of anything.
-pub(crate) const fn is_lan(ip: IpAddr) -> bool {
+#[must_use]
+pub const fn is_lan(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_private() || ip.is_link_local(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
@@ -36,7 +39,8 @@ pub(crate) const fn is_lan(ip: IpAddr) -> bool {
 }
 
 /// Whether nobody can be reached there.
-pub(super) const fn is_special(ip: IpAddr) -> bool {
+#[must_use]
+pub const fn is_special(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let [first, second, ..] = ip.octets();

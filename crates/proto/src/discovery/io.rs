@@ -1,6 +1,6 @@
 //! What goes into a [`Discovery`](super::Discovery) and what comes out of it.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use alloy_primitives::Bytes as Raw;
@@ -47,12 +47,38 @@ pub enum Input {
         /// Each a key and the RLP of its value.
         entries: Vec<(String, Raw)>,
     },
+    /// The address and ports under which others reach this node have become known, by a gateway for
+    /// example. From now on they are said, whatever others see.
+    SetAddress {
+        /// The address.
+        ip: IpAddr,
+        /// The UDP port there.
+        udp_port: u16,
+        /// The TCP port there; 0 when the node does not listen.
+        tcp_port: u16,
+    },
     /// The nodes closest to a target are wanted.
     Lookup {
         /// Name from [`next_lookup`](super::Discovery::next_lookup).
         lookup: LookupId,
         /// A public key; it need not be anybody's.
         target: PeerId,
+    },
+    /// A node proved to another protocol of discovery on the same socket who it is and where.
+    Proven {
+        /// Who and where. Its TCP port is that of its record.
+        contact: Contact,
+        /// Its record.
+        record: Box<NodeRecord>,
+    },
+    /// A node said, in another protocol of discovery on the same socket, where it sees this one.
+    SeenAt {
+        /// Where that node is.
+        by: SocketAddr,
+        /// Who it is.
+        id: PeerId,
+        /// Where it sees this one.
+        seen: SocketAddr,
     },
     /// Somebody wants to know whether a node is there.
     Ping {
@@ -61,6 +87,16 @@ pub enum Input {
         /// Who and where.
         contact: Contact,
     },
+}
+
+/// The protocols of discovery. They share socket, key, and record, but neither believes the other: who
+/// wants to be found by both proves himself to both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Protocol {
+    /// The one that [`Discovery`](super::Discovery) speaks.
+    Discv4,
+    /// Node Discovery v5.1, which the driver brings.
+    Discv5,
 }
 
 /// What to do.
@@ -87,6 +123,13 @@ pub enum DiscoveryEvent {
         contact: Contact,
         /// Its record.
         record: Option<Box<NodeRecord>>,
+        /// By which protocol it was found.
+        protocol: Protocol,
+    },
+    /// The record of a boot node came.
+    BootRecord {
+        /// Its record.
+        record: Box<NodeRecord>,
     },
     /// A lookup is over.
     LookupDone {
@@ -112,6 +155,13 @@ pub enum DiscoveryEvent {
         endpoint: SocketAddr,
         /// Sequence number of the new record.
         sequence: u64,
+    },
+    /// Enough others see this node elsewhere than it was told to say. Said once for each address.
+    SeenElsewhere {
+        /// What the record says.
+        advertised: SocketAddr,
+        /// Where others see it.
+        observed: SocketAddr,
     },
 }
 

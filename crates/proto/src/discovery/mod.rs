@@ -4,7 +4,8 @@
 //! found. A driver hands it datagrams and sends what it says.
 
 mod address;
-pub(crate) use self::address::{Prefix, is_lan, may_know};
+pub(crate) use self::address::may_know;
+pub use self::address::{Prefix, is_lan, is_special};
 mod announce;
 mod bonds;
 mod config;
@@ -15,6 +16,7 @@ mod own;
 mod packets;
 mod ping;
 mod predict;
+mod proven;
 mod query;
 mod records;
 mod refresh;
@@ -35,7 +37,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 pub use self::config::*;
-pub use self::io::{DiscoveryEvent, DropReason, Input, LookupId, Output, PingId};
+pub use self::io::{DiscoveryEvent, DropReason, Input, LookupId, Output, PingId, Protocol};
+pub use self::proven::MAX_PROVEN;
 pub use self::report::{DiscoveryCounters, Report, Sizes, TableEntry};
 pub use self::table::{Added, Origin};
 
@@ -45,6 +48,7 @@ use self::limiter::Limiter;
 use self::lookup::{Lookup, QueryId, Wanted};
 use self::own::OwnRecord;
 use self::predict::Statements;
+use self::proven::Proven;
 use self::query::Query;
 use self::refresh::Refresh;
 use self::requests::{RequestKey, Requests};
@@ -106,7 +110,10 @@ pub struct Discovery {
     refresh: Refresh,
     limiter: Limiter,
     statements: Statements,
+    /// Where others see this node, as far as that was said because it advertises another address.
+    seen_elsewhere: Option<SocketAddr>,
     announced: Announced,
+    proven: Proven,
     counters: DiscoveryCounters,
 }
 
@@ -141,7 +148,9 @@ impl Discovery {
             refresh: Refresh::new(),
             limiter: Limiter::new(config.packets_per_second, config.packet_burst),
             statements: Statements::new(config.min_statements),
+            seen_elsewhere: None,
             announced: Announced::default(),
+            proven: Proven::default(),
             counters: DiscoveryCounters::default(),
             config,
         }
@@ -171,9 +180,15 @@ impl Discovery {
             }
             Input::SetBootNodes { contacts } => self.boot_nodes = contacts,
             Input::SetRecordEntries { entries } => self.own.set_entries(&self.config.key, entries),
+            Input::SetAddress { ip, udp_port, tcp_port } => {
+                self.config.ip = Some(ip);
+                self.own.set_address(&self.config.key, ip, (udp_port, tcp_port));
+            }
             Input::Lookup { lookup, target } => {
                 self.start_lookup(now, lookup, target, Wanted::ByUser);
             }
+            Input::Proven { contact, record } => self.proven_elsewhere(now, contact, record),
+            Input::SeenAt { by, id, seen } => self.note_own_address(now, by, id, seen),
             Input::Ping { ping, contact } => self.ping_for(now, ping, contact),
         }
     }

@@ -57,6 +57,19 @@ impl OwnRecord {
         true
     }
 
+    /// The address is known from now on.
+    pub(super) fn set_address(
+        &mut self,
+        key: &NodeKey,
+        ip: IpAddr,
+        (udp_port, tcp_port): (u16, u16),
+    ) {
+        if (self.ip, self.udp_port, self.tcp_port) != (Some(ip), udp_port, tcp_port) {
+            (self.ip, self.udp_port, self.tcp_port) = (Some(ip), udp_port, tcp_port);
+            self.renew(key);
+        }
+    }
+
     pub(super) fn set_entries(&mut self, key: &NodeKey, entries: Vec<(String, Bytes)>) {
         if self.entries != entries {
             self.entries = entries;

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use alloy_primitives::B256;
+use chainmesh_identity::PeerId;
 use chainmesh_wire::discv4::{Contact, Endpoint, Packet, Ping, Pong, VERSION};
 use rand_core::Rng;
 
@@ -115,7 +116,7 @@ impl Discovery {
         self.timers.cancel(&Timer::Request(key));
         let contact = pending.contact;
         let About::Ping { origin, pinged_us, observers } = pending.about else { return Ok(()) };
-        self.note_own_address(now, from, &peer, pong);
+        self.note_own_address(now, from, peer.id, pong.to.udp_address());
         for forgotten in self.bonds.prove(now, peer, pinged_us) {
             self.timers.cancel(&Timer::Record(forgotten));
         }
@@ -162,12 +163,25 @@ impl Discovery {
         }
     }
 
-    fn note_own_address(&mut self, now: Instant, from: SocketAddr, peer: &PeerKey, pong: &Pong) {
-        if self.config.ip.is_some() {
+    /// A node says where it sees this one.
+    pub(super) fn note_own_address(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        id: PeerId,
+        seen: SocketAddr,
+    ) {
+        self.statements.note(now, from, id, seen);
+        let Some(endpoint) = self.statements.majority() else { return };
+        if let Some(ip) = self.config.ip {
+            if ip != endpoint.ip() && self.seen_elsewhere != Some(endpoint) {
+                self.seen_elsewhere = Some(endpoint);
+                let advertised = self.own.endpoint().udp_address();
+                let event = DiscoveryEvent::SeenElsewhere { advertised, observed: endpoint };
+                self.outputs.push_back(Output::Event(event));
+            }
             return;
         }
-        self.statements.note(now, from, peer.id, pong.to.udp_address());
-        let Some(endpoint) = self.statements.majority() else { return };
         if self.own.moved_to(&self.config.key, endpoint) {
             let sequence = self.own.sequence();
             let event = DiscoveryEvent::EndpointChanged { endpoint, sequence };

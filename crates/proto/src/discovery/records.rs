@@ -9,7 +9,7 @@ use chainmesh_wire::discv4::{Contact, EnrRequest, EnrResponse, Packet};
 
 use super::bonds::{PeerKey, Verdict};
 use super::config::REQUEST_TIMEOUT;
-use super::io::{DiscoveryEvent, DropReason, Output};
+use super::io::{DiscoveryEvent, DropReason, Output, Protocol};
 use super::requests::{About, Kind, Pending, RequestKey};
 use super::table::Origin;
 use super::{Discovery, QUIET_AFTER_BOND, Timer};
@@ -95,6 +95,10 @@ impl Discovery {
             return Ok(());
         }
         bond.fetched = Some(record.seq());
+        if self.boot_nodes.iter().any(|boot| boot.id == peer.id) {
+            let record = record.clone();
+            self.outputs.push_back(Output::Event(DiscoveryEvent::BootRecord { record }));
+        }
         self.judge(now, peer, Some(record));
         Ok(())
     }
@@ -164,6 +168,7 @@ impl Discovery {
         bond.announced = true;
         let record = bond.record.take();
         self.counters.found = self.counters.found.saturating_add(1);
-        self.outputs.push_back(Output::Event(DiscoveryEvent::Found { contact, record }));
+        let protocol = Protocol::Discv4;
+        self.outputs.push_back(Output::Event(DiscoveryEvent::Found { contact, record, protocol }));
     }
 }

@@ -46,6 +46,8 @@ pub struct Sizes {
     /// Addresses whose packets are counted: [`MAX_COUNTED_ADDRESSES`](super::MAX_COUNTED_ADDRESSES) at
     /// most.
     pub addresses: usize,
+    /// Nodes that another protocol found: [`MAX_PROVEN`](super::MAX_PROVEN) at most.
+    pub proven: usize,
     /// Statements about our address: 256 at most.
     pub statements: usize,
     /// Timers: at most two for each proof, one for each request and question, and two more.
@@ -116,6 +118,9 @@ pub struct Report {
     pub record: Option<NodeRecord>,
     /// Where this node says that it is.
     pub endpoint: SocketAddr,
+    /// Where others see this node, if more than half of enough of them agree (see
+    /// [`MIN_STATEMENTS`](super::MIN_STATEMENTS)). It may differ from what an operator said.
+    pub observed: Option<SocketAddr>,
     /// The table, nearest bucket first.
     pub table: Vec<TableEntry>,
     /// Whether the first look around is over.
@@ -137,6 +142,7 @@ impl Discovery {
             requests: self.requests.len(),
             lookups: self.lookups.len(),
             addresses: self.limiter.counted(),
+            proven: self.proven.len(),
             statements: self.statements.len(),
             timers: self.timers.len(),
         }
@@ -157,6 +163,7 @@ impl Discovery {
         Report {
             record: self.own.record().cloned(),
             endpoint: self.own.endpoint().udp_address(),
+            observed: self.statements.majority(),
             table: table.collect(),
             initialised: self.refresh.is_initialised(),
             sizes: self.sizes(),

@@ -42,7 +42,7 @@ fn from_one_boot_node_all_find_each_other_and_the_closest_to_anything() {
     }
     // Everybody was announced, with the record that it has.
     let announced = net.events.iter().filter_map(|(n, event)| match event {
-        DiscoveryEvent::Found { contact, record } => Some((n, contact, record)),
+        DiscoveryEvent::Found { contact, record, .. } => Some((n, contact, record)),
         _ => None,
     });
     for (_, contact, record) in announced {

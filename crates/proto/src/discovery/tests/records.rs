@@ -68,7 +68,10 @@ fn a_node_of_our_network_is_announced_with_its_record() {
     answer(&mut bed, &other, request, record.clone());
     let mut contact = other.contact();
     contact.endpoint.tcp_port = 7777;
-    assert_eq!(bed.events, [DiscoveryEvent::Found { contact, record: Some(record) }]);
+    assert_eq!(
+        bed.events,
+        [DiscoveryEvent::Found { contact, record: Some(record), protocol: Protocol::Discv4 }]
+    );
     let entry = &bed.machine.snapshot().table[0];
     assert_eq!((entry.contact, entry.record_sequence), (contact, Some(3)));
 }
@@ -140,7 +143,11 @@ fn a_node_without_a_record_is_for_the_filter_to_judge() {
     let mut bed = Bed::new(config());
     bed.find(&other);
     assert!(bed.knows(&other));
-    let found = DiscoveryEvent::Found { contact: other.contact(), record: None };
+    let found = DiscoveryEvent::Found {
+        contact: other.contact(),
+        record: None,
+        protocol: Protocol::Discv4,
+    };
     assert_eq!(bed.events, [found]);
 }
 

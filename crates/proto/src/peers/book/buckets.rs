@@ -63,7 +63,7 @@ fn network_of_ip(ip: IpAddr) -> Network {
 /// teller; all that this node's operator says is of one.
 pub(super) fn teller(record: &PeerRecord) -> Network {
     match (record.origin, record.source) {
-        (AddressOrigin::Discovery | AddressOrigin::Inbound, _) => {
+        (AddressOrigin::Discovery | AddressOrigin::Discv5 | AddressOrigin::Inbound, _) => {
             network(&record.enode.host, record.enode.tcp_port)
         }
         (_, Some(ip)) => network_of_ip(ip),

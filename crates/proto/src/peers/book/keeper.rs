@@ -8,6 +8,7 @@ use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_wire::devp2p::DisconnectReason;
 
 use super::{AddressBook, AddressOrigin, AttemptStage, Incident, UnixTime};
+use crate::discovery::Protocol;
 use crate::peers::{
     ClosedBy, Direction, Input, NodeKind, Offence, PeerEvent, PeerManager, TargetKey,
 };
@@ -123,12 +124,17 @@ impl Bookkeeper {
         now: Instant,
         unix: UnixTime,
         enode: &Enode,
+        protocol: Protocol,
     ) {
         if enode.tcp_port == 0 {
             return;
         }
+        let origin = match protocol {
+            Protocol::Discv4 => AddressOrigin::Discovery,
+            Protocol::Discv5 => AddressOrigin::Discv5,
+        };
         // It has answered from there, so it is its own witness.
-        self.book.add(unix, enode, AddressOrigin::Discovery, enode.host.ip());
+        self.book.add(unix, enode, origin, enode.host.ip());
         if manager.has_target(&enode.id) {
             let (target, kind) = (enode.into(), NodeKind::Dynamic);
             manager.handle(now, Input::AddNode { target, kind });

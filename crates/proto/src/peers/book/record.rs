@@ -34,12 +34,20 @@ pub enum AddressOrigin {
     Inbound,
     /// A peer told us of it, by peer exchange.
     Exchange,
+    /// As [`Discovery`](Self::Discovery), by the other protocol: Node Discovery v5.1.
+    Discv5,
 }
 
 impl AddressOrigin {
     /// All of them; the place is the number on disk.
-    const ALL: [Self; 5] =
-        [Self::Configured, Self::Boot, Self::Discovery, Self::Inbound, Self::Exchange];
+    const ALL: [Self; 6] = [
+        Self::Configured,
+        Self::Boot,
+        Self::Discovery,
+        Self::Inbound,
+        Self::Exchange,
+        Self::Discv5,
+    ];
 
     /// One word for people and for JSON.
     #[must_use]
@@ -50,12 +58,13 @@ impl AddressOrigin {
             Self::Discovery => "discovery",
             Self::Inbound => "inbound",
             Self::Exchange => "pex",
+            Self::Discv5 => "discv5",
         }
     }
 
     /// Whether it names the address with authority: a person, or the holder of the key itself.
     pub(super) const fn is_firsthand(self) -> bool {
-        matches!(self, Self::Configured | Self::Boot | Self::Discovery)
+        matches!(self, Self::Configured | Self::Boot | Self::Discovery | Self::Discv5)
     }
 }
 

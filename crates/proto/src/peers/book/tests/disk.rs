@@ -30,6 +30,7 @@ fn record() -> impl Strategy<Value = PeerRecord> {
         AddressOrigin::Discovery,
         AddressOrigin::Inbound,
         AddressOrigin::Exchange,
+        AddressOrigin::Discv5,
     ]);
     let who = (any::<u32>(), host, any::<(u16, u16)>(), origin, any::<Option<u32>>());
     let numbers = (any::<[u64; 5]>(), any::<u32>(), any::<[bool; 3]>());
