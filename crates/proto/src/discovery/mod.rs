@@ -4,6 +4,7 @@
 //! found. A driver hands it datagrams and sends what it says.
 
 mod address;
+pub use self::address::may_relay;
 pub(crate) use self::address::{Prefix, is_lan};
 mod announce;
 mod bonds;
@@ -35,7 +36,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 pub use self::config::*;
-pub use self::io::{DiscoveryEvent, DropReason, Input, LookupId, Output, PingId};
+pub use self::io::{
+    Answer, DiscoveryEvent, DropReason, Input, LookupId, Output, PingId, Question, QuestionId,
+};
 pub use self::report::{DiscoveryCounters, Report, Sizes, TableEntry};
 pub use self::table::{Added, Origin};
 
@@ -103,6 +106,9 @@ pub struct Discovery {
     lookups: BTreeMap<LookupId, Lookup>,
     next_lookup: u64,
     next_ping: u64,
+    /// Questions of the owner that are under way.
+    questions: usize,
+    next_question: u64,
     refresh: Refresh,
     limiter: Limiter,
     statements: Statements,
@@ -120,8 +126,10 @@ impl Discovery {
         let ports = (config.udp_port, config.tcp_port);
         let own = OwnRecord::new(&config.key, config.ip, ports, entries, config.record_sequence);
         let mut timers = Timers::new();
-        timers.set(Timer::Refresh, Instant::ZERO);
-        timers.set(Timer::Revalidate, config.wall_clock.at + REVALIDATION_INTERVAL);
+        if config.look_around {
+            timers.set(Timer::Refresh, Instant::ZERO);
+            timers.set(Timer::Revalidate, config.wall_clock.at + REVALIDATION_INTERVAL);
+        }
         Self {
             local_id,
             wall_clock: config.wall_clock,
@@ -138,6 +146,8 @@ impl Discovery {
             lookups: BTreeMap::new(),
             next_lookup: 0,
             next_ping: 0,
+            questions: 0,
+            next_question: 0,
             refresh: Refresh::new(),
             limiter: Limiter::new(config.packets_per_second, config.packet_burst),
             statements: Statements::new(config.min_statements),
@@ -161,6 +171,13 @@ impl Discovery {
         ping
     }
 
+    /// A name for a question to one node.
+    pub const fn next_question(&mut self) -> QuestionId {
+        let question = QuestionId(self.next_question);
+        self.next_question = self.next_question.saturating_add(1);
+        question
+    }
+
     /// Takes note of what happened.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
@@ -175,6 +192,9 @@ impl Discovery {
                 self.start_lookup(now, lookup, target, Wanted::ByUser);
             }
             Input::Ping { ping, contact } => self.ping_for(now, ping, contact),
+            Input::Query { query, contact, question } => {
+                self.question(now, query, contact, question);
+            }
         }
     }
 
