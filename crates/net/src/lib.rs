@@ -78,6 +78,7 @@ pub mod eth;
 mod event;
 mod handle;
 pub mod mesh;
+pub mod probe;
 mod service;
 mod text;
 

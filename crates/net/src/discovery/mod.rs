@@ -14,7 +14,7 @@ use chainmesh_identity::{Enode, Host, NodeKey, NodeRecord, PeerId};
 use chainmesh_proto::discovery::{
     Discovery, DiscoveryConfig, MAX_INBOUND_PER_BUCKET, NodeFilter, Report, WallClock,
 };
-use chainmesh_wire::discv4::{Contact, Endpoint};
+use chainmesh_wire::discv4::Endpoint;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -23,6 +23,9 @@ use crate::entropy;
 use crate::handle::NodeEnded;
 use service::{Command, Service};
 
+pub use chainmesh_proto::discovery::{Answer, Question, may_relay};
+pub use chainmesh_wire::discv4::Contact;
+pub use eth_entry::fork_id;
 pub(crate) use eth_entry::{eth_entry, of_our_chain};
 
 /// Questions of the owner that wait, at most.
@@ -49,6 +52,9 @@ pub struct DiscoveryOptions {
     /// Nodes in a bucket that came by themselves. A boot node, which finds nobody else, has room for as
     /// many as a bucket holds.
     pub max_inbound_per_bucket: usize,
+    /// Whether others are looked for, and asked for their records. A tool that only asks whom it is told
+    /// to has no need of it.
+    pub look_around: bool,
 }
 
 impl Default for DiscoveryOptions {
@@ -60,6 +66,7 @@ impl Default for DiscoveryOptions {
             filter: None,
             record_entries: Vec::new(),
             max_inbound_per_bucket: MAX_INBOUND_PER_BUCKET,
+            look_around: true,
         }
     }
 }
@@ -140,6 +147,27 @@ impl DiscoveryHandle {
         self.ask(|answer| Command::Ping(contact, answer)).await
     }
 
+    /// As [`ping`](Self::ping), of a node whose address is known.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn ping_contact(&self, contact: Contact) -> Result<Option<Duration>, NodeEnded> {
+        self.ask(|answer| Command::Ping(contact, answer)).await
+    }
+
+    /// Asks one node something: what it says as it says it, or `None` when no answer came. At most
+    /// [`MAX_QUESTIONS`](chainmesh_proto::discovery::MAX_QUESTIONS) may be under way.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn query(
+        &self,
+        contact: Contact,
+        question: Question,
+    ) -> Result<Option<Answer>, NodeEnded> {
+        self.ask(|answer| Command::Query(contact, question, answer)).await
+    }
+
     /// Names a node that may be there.
     ///
     /// # Errors
@@ -164,8 +192,8 @@ pub(crate) fn unix_time() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The first address of a node.
-async fn resolve(enode: &Enode) -> Option<Contact> {
+/// The first address of a node; a name is looked up. `None`: there is none.
+pub async fn resolve(enode: &Enode) -> Option<Contact> {
     let ip = match &enode.host {
         Host::Ip(ip) => *ip,
         Host::Name(name) => {
@@ -217,6 +245,7 @@ pub(crate) async fn prepare(
     config.record_sequence = u64::try_from(wall_clock.unix.as_millis()).unwrap_or(1);
     config.filter = options.filter;
     config.max_inbound_per_bucket = options.max_inbound_per_bucket;
+    (config.look_around, config.fetch_records) = (options.look_around, options.look_around);
     for enode in options.boot_nodes.iter().filter(|enode| enode.id != id) {
         match resolve(enode).await {
             Some(contact) => config.boot_nodes.push(contact),

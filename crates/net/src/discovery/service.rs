@@ -6,7 +6,8 @@ use std::collections::HashMap;
 
 use chainmesh_identity::PeerId;
 use chainmesh_proto::discovery::{
-    Discovery, DiscoveryEvent, Input, LookupId, Output, PingId, Report,
+    Answer, Discovery, DiscoveryEvent, Input, LookupId, Output, PingId, Question, QuestionId,
+    Report,
 };
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::discv4::{Contact, MAX_DATAGRAM};
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Snapshot(oneshot::Sender<Report>),
     Lookup(PeerId, oneshot::Sender<Lookup>),
     Ping(Contact, oneshot::Sender<Option<Duration>>),
+    Query(Contact, Question, oneshot::Sender<Option<Answer>>),
     AddNode(Contact),
 }
 
@@ -38,6 +40,7 @@ pub(crate) struct Service {
     told_time: Instant,
     lookups: HashMap<LookupId, oneshot::Sender<Lookup>>,
     pings: HashMap<PingId, oneshot::Sender<Option<Duration>>>,
+    questions: HashMap<QuestionId, oneshot::Sender<Option<Answer>>>,
 }
 
 impl Service {
@@ -47,8 +50,9 @@ impl Service {
         clock: Clock,
         commands: mpsc::Receiver<Command>,
     ) -> Self {
-        let (lookups, pings) = (HashMap::new(), HashMap::new());
-        Self { machine, socket, clock, commands, told_time: clock.now(), lookups, pings }
+        let (lookups, pings, questions) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let told_time = clock.now();
+        Self { machine, socket, clock, commands, told_time, lookups, pings, questions }
     }
 
     /// Runs until the node ends or nobody holds a handle any more.
@@ -110,6 +114,11 @@ impl Service {
                 self.pings.insert(ping, answer);
                 self.machine.handle(now, Input::Ping { ping, contact });
             }
+            Command::Query(contact, question, answer) => {
+                let query = self.machine.next_question();
+                self.questions.insert(query, answer);
+                self.machine.handle(now, Input::Query { query, contact, question });
+            }
             Command::AddNode(contact) => self.machine.handle(now, Input::AddNode { contact }),
         }
     }
@@ -143,6 +152,11 @@ impl Service {
             DiscoveryEvent::PingDone { ping, rtt } => {
                 if let Some(answer) = self.pings.remove(&ping) {
                     let _ = answer.send(rtt);
+                }
+            }
+            DiscoveryEvent::QueryDone { query, answer } => {
+                if let Some(asker) = self.questions.remove(&query) {
+                    let _ = asker.send(answer);
                 }
             }
             DiscoveryEvent::EndpointChanged { endpoint, sequence } => {

@@ -364,7 +364,9 @@ impl Node {
                 let took = now.saturating_since(began);
                 self.results.insert(lookup, LookupResult { nodes, hops, asked, took });
             }
-            DiscoveryEvent::PingDone { .. } | DiscoveryEvent::EndpointChanged { .. } => {}
+            DiscoveryEvent::PingDone { .. }
+            | DiscoveryEvent::QueryDone { .. }
+            | DiscoveryEvent::EndpointChanged { .. } => {}
         }
     }
 }
