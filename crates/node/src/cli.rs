@@ -5,6 +5,7 @@
 
 mod bootnode;
 pub(crate) mod ca;
+mod crawl;
 mod devnet;
 mod doctor;
 mod export;
@@ -70,6 +71,7 @@ enum Command {
     Key(key::KeyCommand),
     Peers(peers::PeersArgs),
     Ping(Box<ping::PingArgs>),
+    Crawl(Box<crawl::CrawlArgs>),
     Mesh(mesh::MeshArgs),
     Send(send::SendArgs),
     Listen(listen::ListenArgs),
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Key(command) => key::run(&command),
         Command::Peers(args) => peers::run(&args),
         Command::Ping(args) => ping::run(*args),
+        Command::Crawl(args) => crawl::run(&args),
         Command::Mesh(args) => mesh::run(&args),
         Command::Send(args) => send::run(args),
         Command::Listen(args) => listen::run(args),

@@ -71,6 +71,9 @@ pub(super) struct PingArgs {
     /// The genesis file of the network that the node should be of
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
+    /// The network ID that the node should have
+    #[arg(long, value_name = "N")]
+    network_id: Option<u64>,
     /// Be the node with the key in this file, instead of one that nobody knows
     #[arg(long, value_name = "FILE", conflicts_with = "data_dir")]
     key: Option<PathBuf>,
@@ -93,6 +96,7 @@ struct Plan {
     count: u32,
     timeout: Duration,
     chain: Option<ChainSpec>,
+    network_id: Option<u64>,
     /// Whether text is printed as things happen.
     talk: bool,
 }
@@ -134,6 +138,7 @@ pub(super) fn run(args: PingArgs) -> anyhow::Result<()> {
         count: args.count,
         timeout: Duration::from_secs(args.timeout),
         chain: args.genesis.as_deref().map(ChainSpec::read).transpose()?,
+        network_id: args.network_id,
         talk: !args.json,
     };
     let (said, findings) = super::runtime()?.block_on(both(&plan, udp, tcp))?;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::super::output;
 use super::Plan;
 use super::finding::Finding;
-use super::show::{client, fork_json, fork_text, millis, millis_json, words};
+use super::show::{client, fork_text, millis, millis_json, status_json, words};
 use super::target::Target;
 
 /// Asks, and says what came.
@@ -108,14 +108,11 @@ impl Report<'_> {
 
     fn status(&mut self, status: &Status, took: Duration) {
         let fork = (status.fork_id.hash.0, status.fork_id.next);
-        let (head, number) = match &status.head {
+        let head = match &status.head {
             StatusHead::TotalDifficulty { total_difficulty, best_hash } => {
-                (format!("total difficulty {total_difficulty}, head {best_hash}"), None)
+                format!("total difficulty {total_difficulty}, head {best_hash}")
             }
-            StatusHead::Range(range) => {
-                let text = format!("blocks {} to {}", range.earliest, range.latest);
-                (text, Some(range.latest))
-            }
+            StatusHead::Range(range) => format!("blocks {} to {}", range.earliest, range.latest),
         };
         let network = status.network_id;
         let version = status.version;
@@ -123,15 +120,12 @@ impl Report<'_> {
         self.say("genesis", &status.genesis.to_string());
         self.say("fork ID", &fork_text(fork.0, fork.1));
         self.say("chain", &head);
-        self.said["status"] = json!({
-            "version": version,
-            "networkId": network,
-            "genesis": status.genesis.to_string(),
-            "forkId": fork_json(fork.0, fork.1),
-            "head": head,
-            "headNumber": number,
-        });
+        self.said["status"] = status_json(status);
         self.said["statusMillis"] = millis_json(took);
+        if let Some(wanted) = self.plan.network_id.filter(|wanted| *wanted != network) {
+            let what = format!("it is of network {network}, not of {wanted}");
+            self.chain = Some(Finding::other_chain(what));
+        }
         if let Some(spec) = &self.plan.chain
             && spec.genesis_hash() != status.genesis
         {

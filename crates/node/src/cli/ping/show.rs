@@ -7,6 +7,7 @@ use alloy_primitives::hex;
 use chainmesh_identity::NodeRecord;
 use chainmesh_net::discovery::fork_id;
 use chainmesh_net::{Escaped, EscapedTo};
+use chainmesh_wire::eth::{Status, StatusHead};
 use serde_json::{Value, json};
 
 /// Further entries of a record that are shown by name.
@@ -81,6 +82,25 @@ pub(in crate::cli) fn fork_text(hash: [u8; 4], next: u64) -> String {
 
 pub(in crate::cli) fn fork_json(hash: [u8; 4], next: u64) -> Value {
     json!({"hash": hex::encode_prefixed(hash), "next": next})
+}
+
+/// A Status of `eth` for programs.
+pub(in crate::cli) fn status_json(status: &Status) -> Value {
+    let (hash, difficulty, number) = match &status.head {
+        StatusHead::TotalDifficulty { total_difficulty, best_hash } => {
+            (*best_hash, Some(total_difficulty.to_string()), None)
+        }
+        StatusHead::Range(range) => (range.latest_hash, None, Some(range.latest)),
+    };
+    json!({
+        "version": status.version,
+        "networkId": status.network_id,
+        "genesis": status.genesis.to_string(),
+        "forkId": fork_json(status.fork_id.hash.0, status.fork_id.next),
+        "headHash": hash.to_string(),
+        "headNumber": number,
+        "totalDifficulty": difficulty,
+    })
 }
 
 /// A client's name, fit for a terminal.
