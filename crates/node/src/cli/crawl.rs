@@ -15,10 +15,12 @@ mod visit;
 mod walk;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use chainmesh_chain::ChainSpec;
+use chainmesh_proto::discovery::NodeFilter;
 use clap::Args;
 
 use super::output;
@@ -91,9 +93,7 @@ pub(super) fn run(args: &CrawlArgs) -> anyhow::Result<()> {
         max_nodes: args.max_nodes as usize,
         at_once: args.at_once as usize,
         hello: args.hello,
-        chain: spec.as_ref().map(|spec| {
-            chainmesh_chain::forks::fork_filter(spec, 0, spec.genesis_header().timestamp)
-        }),
+        chain: spec.as_ref().map(of_chain),
     };
     let network = super::runtime()?.block_on(async {
         let mut signals = StopSignals::listen()?;
@@ -109,6 +109,15 @@ pub(super) fn run(args: &CrawlArgs) -> anyhow::Result<()> {
         bail!("no node answered: `chainmesh ping` says why");
     }
     Ok(())
+}
+
+/// Says of a record whether it is of a chain, as far as its genesis file lets us see.
+fn of_chain(spec: &ChainSpec) -> NodeFilter {
+    let forks = chainmesh_chain::forks::fork_filter(spec, 0, spec.genesis_header().timestamp);
+    Arc::new(move |record| {
+        let fork_id = record.and_then(chainmesh_net::discovery::fork_id);
+        fork_id.is_some_and(|fork_id| forks.validate(fork_id).is_ok())
+    })
 }
 
 fn is_stdout(path: &Path) -> bool {

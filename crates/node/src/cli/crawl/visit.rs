@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy_eips::ForkFilter;
 use chainmesh_identity::{Host, NodeRecord, PeerId};
 use chainmesh_net::discovery::{Answer, Contact, DiscoveryHandle, Question, fork_id};
 use chainmesh_net::probe::{ProbeEnd, ProbeEvent, ProbeOptions, probe};
+use chainmesh_proto::discovery::NodeFilter;
 use chainmesh_proto::peers::DialTarget;
 
 use super::super::ping::show::client;
@@ -29,7 +29,7 @@ pub(super) struct Visitor {
     pub(super) targets: Targets,
     pub(super) rounds: u32,
     pub(super) hello: bool,
-    pub(super) chain: Option<ForkFilter>,
+    pub(super) chain: Option<NodeFilter>,
 }
 
 /// What came of it.
@@ -58,9 +58,9 @@ impl Visitor {
         {
             visit.record = Some(record);
         }
-        let fork_id = visit.record.as_deref().and_then(fork_id);
-        let of_chain = |chain: &ForkFilter| fork_id.is_some_and(|id| chain.validate(id).is_ok());
-        visit.of_chain = self.chain.as_ref().map(of_chain);
+        let record = visit.record.as_deref();
+        let fork_id = record.and_then(fork_id);
+        visit.of_chain = self.chain.as_ref().map(|of_chain| of_chain(record));
         // A boot node of several networks, or of none, has no fork ID; one of another has another.
         if visit.of_chain == Some(false) && fork_id.is_some() {
             return visit;

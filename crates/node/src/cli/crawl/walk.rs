@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy_eips::ForkFilter;
 use anyhow::Context as _;
 use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::discovery::{self, DiscoveryOptions};
+use chainmesh_proto::discovery::NodeFilter;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::{Id, JoinSet};
 
@@ -25,7 +25,7 @@ pub(super) struct Limits {
     pub(super) max_nodes: usize,
     pub(super) at_once: usize,
     pub(super) hello: bool,
-    pub(super) chain: Option<ForkFilter>,
+    pub(super) chain: Option<NodeFilter>,
 }
 
 /// Walks the network.
