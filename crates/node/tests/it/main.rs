@@ -9,6 +9,7 @@ mod init;
 mod ipc;
 mod key;
 mod mesh;
+mod probe;
 mod rpc;
 mod run;
 mod sdk;
