@@ -15,6 +15,7 @@ mod mesh;
 mod mesh_router;
 mod peers;
 mod pool;
+mod reach;
 mod session;
 mod sync;
 mod text;
@@ -31,6 +32,7 @@ pub use mesh::{mesh_packet, mesh_rc2, mesh_tars, mesh_zstd};
 pub use mesh_router::mesh_router;
 pub use peers::peers_ops;
 pub use pool::{mempool_ops, mempool_transaction};
+pub use reach::reach_message;
 pub use session::{frames, handshake, session_pair, snappy};
 pub use sync::sync_ops;
 pub use text::{disconnect, enode, hello, record};
@@ -64,6 +66,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("mesh_zstd", mesh_zstd),
     ("peer_id", peer_id),
     ("peers_ops", peers_ops),
+    ("reach_message", reach_message),
     ("record", record),
     ("session_pair", session_pair),
     ("snappy", snappy),

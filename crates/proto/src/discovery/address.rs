@@ -36,7 +36,7 @@ pub(crate) const fn is_lan(ip: IpAddr) -> bool {
 }
 
 /// Whether nobody can be reached there.
-pub(super) const fn is_special(ip: IpAddr) -> bool {
+pub(crate) const fn is_special(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let [first, second, ..] = ip.octets();
@@ -54,7 +54,7 @@ pub(super) const fn is_special(ip: IpAddr) -> bool {
 
 /// Whether what `teller` says about `ip` may be true: nobody outside knows our local network, and
 /// nobody but this machine its loopback.
-pub(super) const fn may_know(teller: IpAddr, ip: IpAddr) -> bool {
+pub(crate) const fn may_know(teller: IpAddr, ip: IpAddr) -> bool {
     !is_special(ip)
         && (!ip.is_loopback() || teller.is_loopback())
         && (!is_lan(ip) || is_lan(teller))

@@ -5,7 +5,7 @@
 
 mod address;
 pub use self::address::may_relay;
-pub(crate) use self::address::{Prefix, is_lan};
+pub(crate) use self::address::{Prefix, is_lan, is_special, may_know};
 mod announce;
 mod bonds;
 mod config;

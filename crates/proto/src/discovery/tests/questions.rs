@@ -93,7 +93,7 @@ fn a_node_that_answers_no_question_is_asked_twice() {
         for (to, opened) in bed.take_sent() {
             match opened.packet {
                 Packet::Ping(_) if to == other.address => {
-                    drop(bed.hear(&other, &pong_to(opened.hash)))
+                    let _ = bed.hear(&other, &pong_to(opened.hash));
                 }
                 Packet::EnrRequest(_) if to == other.address => requests += 1,
                 _ => {}
