@@ -76,6 +76,9 @@ pub struct P2pConfig {
     /// Discovery over UDP; without it, only configured nodes are dialled. It needs the secp256k1 key of
     /// [`secret_key`](Self::secret_key), so a node whose sessions are TLS has none.
     pub discovery: Option<DiscoveryOptions>,
+    /// Whether peers are asked to dial back, so that the node knows whether others can reach it, and are
+    /// dialled back when they ask (`reach/1`). Not in a consortium, whose members know each other.
+    pub reach: bool,
     /// The address book, as it was when the node ended last; `None`: an empty one. What changes is to be
     /// taken with [`P2pHandle::take_book_changes`](crate::P2pHandle::take_book_changes).
     pub book: Option<AddressBook>,
@@ -110,6 +113,7 @@ impl P2pConfig {
             mesh: None,
             amop: None,
             discovery: None,
+            reach: false,
             book: None,
             modules: Vec::new(),
             event_capacity: 1024,

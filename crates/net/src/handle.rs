@@ -21,6 +21,7 @@ use crate::discovery::DiscoveryHandle;
 use crate::eth::EthService;
 use crate::event::{P2pEvent, SessionCommand};
 use crate::mesh::MeshHandle;
+use crate::reach::ReachHandle;
 use crate::service::Order;
 
 /// The node, as its owner sees it. Cheap to clone; the node ends when [`P2pHandle::shutdown`] is
@@ -41,6 +42,7 @@ pub struct P2pHandle {
     pub(crate) mesh: Option<MeshHandle>,
     pub(crate) amop: Option<AmopHandle>,
     pub(crate) discovery: Option<DiscoveryHandle>,
+    pub(crate) reach: Option<ReachHandle>,
 }
 
 /// The node has ended.
@@ -153,6 +155,13 @@ impl P2pHandle {
     #[must_use]
     pub fn discovery(&self) -> Option<DiscoveryHandle> {
         self.discovery.clone()
+    }
+
+    /// Whether others can reach this node; `None` if the node was started without
+    /// [`P2pConfig::reach`](crate::P2pConfig::reach).
+    #[must_use]
+    pub fn reach(&self) -> Option<ReachHandle> {
+        self.reach.clone()
     }
 
     /// The consortium mesh; `None` if the node was started without

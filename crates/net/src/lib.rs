@@ -79,6 +79,7 @@ mod event;
 mod handle;
 pub mod mesh;
 pub mod probe;
+pub mod reach;
 mod service;
 mod text;
 
@@ -254,6 +255,15 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         companions.spawn(mesh.run(ended.subscribe()));
         handle
     });
+    let reach = (config.reach && config.session == SessionKind::Rlpx).then(|| {
+        let port = listening.map_or(0, |address| address.port());
+        let addresses = discovery.as_ref().map(|(handle, _)| handle.addresses());
+        let reach = reach::Service::new(port, clock, addresses);
+        let handle = reach.handle();
+        modules.extend(reach.module());
+        companions.spawn(reach.run(ended.subscribe()));
+        handle
+    });
     let local = Arc::new(LocalNode {
         key: config.secret_key,
         client_name: config.client_name,
@@ -307,6 +317,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         mesh,
         amop,
         discovery,
+        reach,
     })
 }
 

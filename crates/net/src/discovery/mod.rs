@@ -101,12 +101,22 @@ pub struct Lookup {
     pub asked: u32,
 }
 
+/// Where a node is, by its own word and by that of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Addresses {
+    /// Where its record says that it is.
+    pub advertised: Option<SocketAddr>,
+    /// Where enough others see it (UDP).
+    pub observed: Option<SocketAddr>,
+}
+
 /// Discovery, as its owner sees it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DiscoveryHandle {
     commands: mpsc::Sender<Command>,
     listening: SocketAddr,
     id: PeerId,
+    addresses: watch::Receiver<Addresses>,
 }
 
 impl DiscoveryHandle {
@@ -120,6 +130,12 @@ impl DiscoveryHandle {
     #[must_use]
     pub const fn local_id(&self) -> PeerId {
         self.id
+    }
+
+    /// Where this node says that it is, and where others see it; looked at every ten seconds.
+    #[must_use]
+    pub fn addresses(&self) -> watch::Receiver<Addresses> {
+        self.addresses.clone()
     }
 
     /// Everything there is to know, as of now.
@@ -254,6 +270,7 @@ pub(crate) async fn prepare(
     }
     let (commands, commands_in) = mpsc::channel(COMMANDS);
     let machine = Discovery::new(config, entropy());
-    let service = Service::new(machine, socket, clock, commands_in);
-    Ok((DiscoveryHandle { commands, listening, id }, service))
+    let (addresses_to, addresses) = watch::channel(Addresses::default());
+    let service = Service::new(machine, socket, clock, commands_in, addresses_to);
+    Ok((DiscoveryHandle { commands, listening, id, addresses }, service))
 }

@@ -15,7 +15,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
 
-use super::{Found, Lookup, unix_time};
+use super::{Addresses, Found, Lookup, unix_time};
 use crate::clock::Clock;
 
 /// How often the machine is told what time it is: wall clocks are set right now and then.
@@ -41,6 +41,7 @@ pub(crate) struct Service {
     lookups: HashMap<LookupId, oneshot::Sender<Lookup>>,
     pings: HashMap<PingId, oneshot::Sender<Option<Duration>>>,
     questions: HashMap<QuestionId, oneshot::Sender<Option<Answer>>>,
+    addresses: watch::Sender<Addresses>,
 }
 
 impl Service {
@@ -49,10 +50,11 @@ impl Service {
         socket: UdpSocket,
         clock: Clock,
         commands: mpsc::Receiver<Command>,
+        addresses: watch::Sender<Addresses>,
     ) -> Self {
         let (lookups, pings, questions) = (HashMap::new(), HashMap::new(), HashMap::new());
         let told_time = clock.now();
-        Self { machine, socket, clock, commands, told_time, lookups, pings, questions }
+        Self { machine, socket, clock, commands, told_time, lookups, pings, questions, addresses }
     }
 
     /// Runs until the node ends or nobody holds a handle any more.
@@ -84,6 +86,7 @@ impl Service {
                     if now.saturating_since(self.told_time) >= CLOCK_PERIOD {
                         self.told_time = now;
                         self.machine.handle(now, Input::WallClock { unix: unix_time() });
+                        self.look_at_addresses();
                     }
                     self.machine.handle_timeout(now);
                 }
@@ -91,6 +94,12 @@ impl Service {
                 _ = ended.changed() => return,
             }
         }
+    }
+
+    fn look_at_addresses(&self) {
+        let (advertised, observed) = (self.machine.advertised(), self.machine.observed());
+        let found = Addresses { advertised, observed };
+        self.addresses.send_if_modified(|known| core::mem::replace(known, found) != found);
     }
 
     fn datagram(&mut self, from: SocketAddr, bytes: &[u8]) {

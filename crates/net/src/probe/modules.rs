@@ -7,6 +7,7 @@ use chainmesh_proto::module::{Module, ModuleError, PeerContext, PeerHandler, Top
 use chainmesh_proto::session::MESH;
 use chainmesh_wire::devp2p::Capability;
 use chainmesh_wire::eth::{EthVersion, GetBlockHeaders, Message, Origin, Status, StatusHead, code};
+use chainmesh_wire::reach;
 use tokio::sync::mpsc;
 
 /// Name of the module whose Status is heard.
@@ -26,6 +27,8 @@ pub(super) fn modules(to: &mpsc::Sender<FromModule>, tls: bool) -> Vec<Module> {
         let handler = Arc::new(Eth { version, to: to.clone() });
         modules.extend(module(ETH, version.number(), version.message_count(), handler));
     }
+    // Every node of ours has it, with a chain or without.
+    modules.extend(module(reach::NAME, reach::VERSION, reach::MESSAGE_COUNT, Arc::new(Silent)));
     if tls {
         // The one capability that nodes of a consortium have in any case; it has one code.
         modules.extend(module(MESH, 1, 1, Arc::new(Silent)));

@@ -234,6 +234,19 @@ impl Discovery {
         self.own.record()
     }
 
+    /// Where the own record says that this node is, if it says so.
+    #[must_use]
+    pub fn advertised(&self) -> Option<SocketAddr> {
+        let endpoint = self.own.endpoint().udp_address();
+        (!endpoint.ip().is_unspecified()).then_some(endpoint)
+    }
+
+    /// Where enough other nodes see this one, and more than half of them agree.
+    #[must_use]
+    pub fn observed(&self) -> Option<SocketAddr> {
+        self.statements.majority()
+    }
+
     /// Nodes in the table.
     #[must_use]
     pub const fn table_len(&self) -> usize {

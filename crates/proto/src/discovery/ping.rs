@@ -163,10 +163,11 @@ impl Discovery {
     }
 
     fn note_own_address(&mut self, now: Instant, from: SocketAddr, peer: &PeerKey, pong: &Pong) {
+        self.statements.note(now, from, peer.id, pong.to.udp_address());
         if self.config.ip.is_some() {
+            // What an operator says is not corrected, but what others see is shown.
             return;
         }
-        self.statements.note(now, from, peer.id, pong.to.udp_address());
         let Some(endpoint) = self.statements.majority() else { return };
         if self.own.moved_to(&self.config.key, endpoint) {
             let sequence = self.own.sequence();
