@@ -84,6 +84,8 @@ pub struct ConfigFile {
     pub trusted_peer: Vec<Enode>,
     /// Whether no other nodes are looked for.
     pub no_discovery: bool,
+    /// Whether no peer is asked to dial back, and none is dialled back.
+    pub no_reach: bool,
     /// Address under which others reach the node.
     pub external_ip: Option<IpAddr>,
     /// Peers at most.

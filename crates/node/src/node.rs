@@ -58,6 +58,8 @@ pub struct NodeOptions {
     pub boot_nodes: Vec<Enode>,
     /// Discovery over UDP; `None`: only the nodes named here are dialled.
     pub discovery: Option<DiscoveryOptions>,
+    /// Whether peers are asked to dial back, and dialled back.
+    pub reach: bool,
     /// As `boot_nodes`, beside `max_peers`.
     pub trusted_peers: Vec<Enode>,
     /// Peers at most, trusted ones not counted.
@@ -102,6 +104,7 @@ impl NodeOptions {
             port: chainmesh_identity::enode::DEFAULT_PORT,
             boot_nodes: Vec::new(),
             discovery: None,
+            reach: false,
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
             network_id: None,
@@ -409,6 +412,7 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
     config.max_peers = options.max_peers;
     config.boot_nodes.clone_from(&options.boot_nodes);
     config.discovery.clone_from(&options.discovery);
+    config.reach = options.reach;
     let trusted = options.trusted_peers.iter().cloned();
     config.configured_nodes = trusted.map(|node| (node, NodeKind::Trusted)).collect();
     config.client_name = client_name();

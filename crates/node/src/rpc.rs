@@ -20,6 +20,7 @@ pub mod mesh;
 mod overrides;
 mod params;
 pub mod peers;
+pub mod reach;
 mod reading;
 mod shapes;
 mod state;

@@ -102,6 +102,9 @@ pub(super) struct RunArgs {
     /// Look for no other nodes, and do not let this one be found (a consortium never does)
     #[arg(long)]
     no_discovery: bool,
+    /// Do not ask peers whether they can connect to this node, and do not try it for them
+    #[arg(long)]
+    no_reach: bool,
     /// Address under which others reach this node [default: what other nodes see]
     #[arg(long, value_name = "ADDR")]
     external_ip: Option<IpAddr>,
@@ -193,6 +196,7 @@ impl RunArgs {
             eth69: self.eth69 || file.eth69,
             node_key: self.node_key.or_else(|| file.node_key.clone()),
             no_discovery: self.no_discovery || file.no_discovery,
+            no_reach: self.no_reach || file.no_reach,
             external_ip: self.external_ip.or(file.external_ip),
             consortium: self.consortium || file.p2p.session == Some(SessionChoice::Tls),
             log: self.log.or_else(|| file.log.clone()),
@@ -388,6 +392,7 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     }
     options.discovery = (!args.consortium && !args.no_discovery)
         .then(|| DiscoveryOptions { external_ip: args.external_ip, ..DiscoveryOptions::default() });
+    options.reach = !args.consortium && !args.no_reach;
     options.trusted_peers.clone_from(&args.trusted_peer);
     options.network_id = args.network_id;
     options.eth69 = args.eth69;

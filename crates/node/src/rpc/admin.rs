@@ -17,6 +17,7 @@ use super::RpcContext;
 use super::error::{RpcResult, internal, refused};
 use super::params::Args;
 use super::peers::{ConnectedPeer, WantedPeer};
+use super::reach::Reachability;
 use super::story::{self, PeerReport};
 
 /// Characters of the reason of a ban.
@@ -151,14 +152,17 @@ fn node_info(context: &RpcContext) -> Value {
         });
         protocols.insert("eth".into(), eth);
     }
+    let discovery = context.net.discovery();
+    let discovery_port = discovery.map_or(0, |discovery| discovery.listening().port());
     json!({
         "id": alloy_primitives::hex::encode(enode.id.node_hash()),
         "name": crate::node::client_name(),
         "enode": enode.to_string(),
         "enr": context.record,
         "ip": enode.host.ip(),
-        "ports": {"discovery": 0, "listener": enode.tcp_port},
+        "ports": {"discovery": discovery_port, "listener": enode.tcp_port},
         "listenAddr": context.net.listening(),
         "protocols": protocols,
+        "reach": context.net.reach().map(|reach| Reachability::new(&reach.status())),
     })
 }
