@@ -120,3 +120,6 @@ async fn goodbye(stream: &mut TcpStream, mut session: Session) {
     let _ = stream.write_all_buf(&mut out).await;
     let _ = stream.shutdown().await;
 }
+
+#[cfg(test)]
+mod tests;

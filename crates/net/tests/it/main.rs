@@ -7,5 +7,6 @@ mod echo;
 mod eth;
 mod gossip;
 mod mesh;
+mod reach;
 mod sessions;
 mod support;
