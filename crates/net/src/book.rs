@@ -158,6 +158,11 @@ impl Bookkeeper {
         self.feed(manager, now);
     }
 
+    /// Whether the book has a record of a node.
+    pub(crate) fn knows(&self, id: &PeerId) -> bool {
+        self.book.get(id).is_some()
+    }
+
     /// Nodes with which discovery may begin, beside the boot nodes.
     pub(crate) fn contacts(&self) -> Vec<Enode> {
         let known = self

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use chainmesh_identity::{Enode, PeerId};
 use chainmesh_proto::module::PeerKind;
 use chainmesh_proto::peers::{
-    ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerInfo,
-    PeerManager, TargetKey,
+    ClosedBy, ConnectionId, DialError, DialTarget, Direction, Input, NodeKind, Output, PeerEvent,
+    PeerInfo, PeerManager, TargetKey,
 };
 use chainmesh_proto::session::Link;
 use chainmesh_proto::session::connection::{
@@ -339,7 +339,11 @@ impl Service {
         match (cause, cause.blame()) {
             // What a module says is about chains and rules: people want to read it.
             (CloseCause::Module { .. }, _) => warn!(peer, "session refused: {cause}"),
-            (CloseCause::Local(_), _) => debug!(peer, "connection closed: {cause}"),
+            // Also who only looked: a ping, a crawl, a peer that dialled back. That a session is over is
+            // said elsewhere.
+            (CloseCause::Local(_) | CloseCause::Remote(DisconnectReason::Requested), _) => {
+                debug!(peer, "connection closed: {cause}");
+            }
             (_, Blame::Peer) => info!(peer, "connection closed: {cause}"),
             _ => debug!(peer, "connection closed: {cause}"),
         }
@@ -418,10 +422,24 @@ impl Service {
         });
     }
 
+    /// Somebody came, saw that we are there, and left: a ping, a crawl, a peer that dialled back. Their
+    /// identities are made for the purpose, and do not belong into the book.
+    fn only_looked(&self, event: &PeerEvent) -> bool {
+        let PeerEvent::HandshakeFailed { id, direction, reason, by, .. } = event else {
+            return false;
+        };
+        *direction == Direction::Inbound
+            && *by == ClosedBy::Peer
+            && *reason == DisconnectReason::Requested
+            && id.is_none_or(|id| !self.bookkeeper.knows(&id))
+    }
+
     fn announce(&mut self, event: PeerEvent) {
         // Before the event: who hears of a peer finds it counted.
         self.peer_count.store(self.manager.peer_count(), Relaxed);
-        self.write_down(&event);
+        if !self.only_looked(&event) {
+            self.write_down(&event);
+        }
         match event {
             PeerEvent::PeerConnected { id, address, direction, .. } => {
                 info!(peer = %id.short(), %address, ?direction, "peer connected");

@@ -173,3 +173,37 @@ fn crawl_without_an_answer_fails_and_saves_what_it_saw() {
     let found: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert_eq!(found["summary"]["silent"], 1, "{found}");
 }
+
+#[test]
+fn peers_dial_back_and_the_node_says_what_they_met_with() {
+    let (blocks, first_dir, second_dir) = (Blocks::make(1, 0), directory(), directory());
+    let genesis = blocks.genesis();
+    let first = Process::run(first_dir.path(), &["--genesis", &genesis]);
+    let more = ["--genesis", &genesis, "--bootnode", &first.enode, "--external-ip", "203.0.113.7"];
+    let second = Process::run(second_dir.path(), &more);
+    let reach =
+        |node: &Process| node.call("admin_nodeInfo", serde_json::json!([]))["reach"].clone();
+    assert_eq!(reach(&first)["reachable"], Value::Null);
+    let said = wait_until("the other node has dialled", || {
+        let said = reach(&first);
+        (!said["reachable"].is_null()).then_some(said)
+    });
+    assert_eq!(said["text"], "yes (1 of 1 peers)", "{said}");
+    assert_eq!(
+        (&said["answers"][0]["outcome"], &said["mismatch"]),
+        (&"reached".into(), &false.into())
+    );
+    first.says("reachable from outside: yes (1 of 1 peers)");
+    let shown = succeeds(&["peers", "--data-dir", &text(first_dir.path())]);
+    assert!(shown.starts_with("Reachable from outside: yes (1 of 1 peers)"), "{shown}");
+    let all = json(&["peers", "--data-dir", &text(first_dir.path()), "--json"]);
+    assert_eq!(all["reach"]["reachable"], true, "{all}");
+    assert_eq!(all["connected"].as_array().unwrap().len(), 1, "nobody else came to stay: {all}");
+    // The other one tells everybody of an address that is not its own.
+    wait_until("the wrong address is noticed", || {
+        (reach(&second)["mismatch"] == true).then_some(())
+    });
+    second.says("this node tells others that it is at 203.0.113.7, and they see it at 127.0.0.1");
+    let shown = succeeds(&["peers", "--data-dir", &text(second_dir.path())]);
+    assert!(shown.contains("correct --external-ip"), "{shown}");
+}
