@@ -155,3 +155,43 @@ def discv5_geth_case(directory, ours_knows_record):
         geth_record = geth.call("admin_nodeInfo")["enr"]
         if not (record.startswith("enr:") and geth_record.startswith("enr:")):
             raise Failure(f"records: {record!r}, {geth_record!r}")
+def crawl_case(directory):
+    """Through a geth that is a boot node, a crawl finds geth and all our nodes, by their names."""
+    genesis = directory / "genesis.json"
+    with Workplace(directory, ChainmeshNode, genesis) as place:
+        genesis.write_text(json.dumps(clique_genesis("00" * 19 + "01")))
+        geth = GethNode("geth", directory, genesis)
+        place.nodes.append(geth)
+        status, output = run_tool([GethNode.program, "init", "--datadir", geth.data, genesis], 60)
+        if status != 0:
+            raise Failure(f"geth init: exit {status}: {output.strip()[-300:]}")
+        # Empty: it looks for nobody, and is found.
+        geth.bootnodes = " "
+        geth.start()
+        boot = geth.enode()
+        ours = [place.node(f"ours{n}") for n in range(3)]
+        for node in ours:
+            node.discovery = True
+            node.start(bootnode=boot)
+        wanted = {re.search("enode://([0-9a-f]+)@", node.enode())[1] for node in [geth, *ours]}
+
+        def crawl():
+            file = directory / "network.json"
+            status, output = run_tool(
+                [ChainmeshNode.program, "crawl", "--bootnode", boot, "--hello", "--genesis", genesis,
+                 "--json", file], 60)
+            if status != 0:
+                raise Failure(f"crawl: exit {status}: {output.strip()[-300:]}")
+            found = json.loads(file.read_text())
+            names = {node["id"]: node["client"] or "" for node in found["nodes"]}
+            return found if all(names.get(who) for who in wanted) else None
+
+        found = wait_until("the crawl finds geth and our three nodes", 90, crawl)
+        clients = found["summary"]["clients"]
+        if sum(n for name, n in clients.items() if name.startswith("Geth/v1.13.15")) != 1:
+            raise Failure(f"geth is not among the clients: {clients}")
+        for line, arguments in (("geth", [boot]), ("ours", [ours[0].enode()])):
+            status, output = run_tool([ChainmeshNode.program, "ping", "-c", "2", *arguments], 30)
+            if status != 0 or "ping 2" not in output or "network 1515" not in output:
+                raise Failure(f"ping {line}: exit {status}: {output.strip()[-400:]}")
+        return f"{len(found['nodes'])} nodes, {len(found['edges'])} edges; {clients}"

@@ -16,6 +16,7 @@ mod mesh_router;
 mod peers;
 mod pex;
 mod pool;
+mod reach;
 mod session;
 mod sync;
 mod text;
@@ -33,6 +34,7 @@ pub use mesh_router::mesh_router;
 pub use peers::peers_ops;
 pub use pex::{pex_message, pex_ops};
 pub use pool::{mempool_ops, mempool_transaction};
+pub use reach::reach_message;
 pub use session::{frames, handshake, session_pair, snappy};
 pub use sync::sync_ops;
 pub use text::{disconnect, enode, hello, record};
@@ -68,6 +70,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("peers_ops", peers_ops),
     ("pex_message", pex_message),
     ("pex_ops", pex_ops),
+    ("reach_message", reach_message),
     ("record", record),
     ("session_pair", session_pair),
     ("snappy", snappy),

@@ -90,6 +90,9 @@ pub struct P2pConfig {
     pub pex: bool,
     /// How the node gets to be reached from outside its network.
     pub nat: NatChoice,
+    /// Whether peers are asked to dial back, so that the node knows whether others can reach it, and are
+    /// dialled back when they ask (`reach/1`). Not in a consortium, whose members know each other.
+    pub reach: bool,
     /// The address book, as it was when the node ended last; `None`: an empty one. What changes is to be
     /// taken with [`P2pHandle::take_book_changes`](crate::P2pHandle::take_book_changes).
     pub book: Option<AddressBook>,
@@ -128,6 +131,7 @@ impl P2pConfig {
             discovery: None,
             pex: false,
             nat: NatChoice::None,
+            reach: false,
             book: None,
             modules: Vec::new(),
             event_capacity: 1024,

@@ -23,6 +23,7 @@ use crate::discovery::DiscoveryHandle;
 use crate::eth::EthService;
 use crate::event::{P2pEvent, SessionCommand};
 use crate::mesh::MeshHandle;
+use crate::reach::ReachHandle;
 use crate::service::Order;
 
 /// The node, as its owner sees it. Cheap to clone; the node ends when [`P2pHandle::shutdown`] is
@@ -45,6 +46,7 @@ pub struct P2pHandle {
     pub(crate) discovery: Option<DiscoveryHandle>,
     pub(crate) alarm: watch::Receiver<Option<TooFewPeers>>,
     pub(crate) pex: Option<PexModule>,
+    pub(crate) reach: Option<ReachHandle>,
 }
 
 /// The node has ended.
@@ -174,6 +176,13 @@ impl P2pHandle {
     #[must_use]
     pub fn pex_report(&self) -> Option<PexReport> {
         Some(self.pex.as_ref()?.snapshot())
+    }
+
+    /// Whether others can reach this node; `None` if the node was started without
+    /// [`P2pConfig::reach`](crate::P2pConfig::reach).
+    #[must_use]
+    pub fn reach(&self) -> Option<ReachHandle> {
+        self.reach.clone()
     }
 
     /// The consortium mesh; `None` if the node was started without

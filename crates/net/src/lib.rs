@@ -81,6 +81,8 @@ mod handle;
 pub mod mesh;
 pub mod nat;
 pub mod pex;
+pub mod probe;
+pub mod reach;
 mod service;
 
 use std::io;
@@ -278,6 +280,15 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         PexService::new(of_session(local_id), clock)
     });
     modules.extend(pex.as_ref().and_then(PexService::module));
+    let reach = (config.reach && config.session == SessionKind::Rlpx).then(|| {
+        let port = listening.map_or(0, |address| address.port());
+        let addresses = discovery.as_ref().map(|(handle, _)| handle.addresses());
+        let reach = reach::Service::new(port, clock, addresses);
+        let handle = reach.handle();
+        modules.extend(reach.module());
+        companions.spawn(reach.run(ended.subscribe()));
+        handle
+    });
     let local = Arc::new(LocalNode {
         key: config.secret_key,
         client_name: config.client_name,
@@ -349,6 +360,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         discovery,
         alarm: alarm_heard,
         pex,
+        reach,
     })
 }
 

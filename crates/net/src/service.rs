@@ -11,8 +11,8 @@ use chainmesh_proto::discovery::Protocol;
 use chainmesh_proto::module::PeerKind;
 use chainmesh_proto::peers::book::{Bookkeeper, LOOK_INTO_BOOK};
 use chainmesh_proto::peers::{
-    ClosedBy, ConnectionId, DialError, DialTarget, Input, Merit, NodeKind, Offence, Output,
-    PeerEvent, PeerInfo, PeerManager, Report as PeerReport, TargetKey,
+    ClosedBy, ConnectionId, DialError, DialTarget, Direction, Input, Merit, NodeKind, Offence,
+    Output, PeerEvent, PeerInfo, PeerManager, Report as PeerReport, TargetKey,
 };
 use chainmesh_proto::pex::PexModule;
 use chainmesh_proto::session::Link;
@@ -363,7 +363,11 @@ impl Service {
         match (cause, cause.blame()) {
             // What a module says is about chains and rules: people want to read it.
             (CloseCause::Module { .. }, _) => warn!(peer, "session refused: {cause}"),
-            (CloseCause::Local(_), _) => debug!(peer, "connection closed: {cause}"),
+            // Also who only looked: a ping, a crawl, a peer that dialled back. That a session is over is
+            // said elsewhere.
+            (CloseCause::Local(_) | CloseCause::Remote(DisconnectReason::Requested), _) => {
+                debug!(peer, "connection closed: {cause}");
+            }
             (_, Blame::Peer) => info!(peer, "connection closed: {cause}"),
             _ => debug!(peer, "connection closed: {cause}"),
         }
@@ -445,10 +449,24 @@ impl Service {
         });
     }
 
+    /// Somebody came, saw that we are there, and left: a ping, a crawl, a peer that dialled back. Their
+    /// identities are made for the purpose, and do not belong into the book.
+    fn only_looked(&self, event: &PeerEvent) -> bool {
+        let PeerEvent::HandshakeFailed { id, direction, reason, by, .. } = event else {
+            return false;
+        };
+        *direction == Direction::Inbound
+            && *by == ClosedBy::Peer
+            && *reason == DisconnectReason::Requested
+            && id.is_none_or(|id| !self.bookkeeper.knows(&id))
+    }
+
     fn announce(&mut self, event: PeerEvent) {
         // Before the event: who hears of a peer finds it counted.
         self.peer_count.store(self.manager.peer_count(), Relaxed);
-        self.write_down(&event);
+        if !self.only_looked(&event) {
+            self.write_down(&event);
+        }
         self.tell_of_conduct(&event);
         match event {
             PeerEvent::PeerConnected { id, address, direction, .. } => {

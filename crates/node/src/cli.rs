@@ -5,6 +5,7 @@
 
 mod bootnode;
 pub(crate) mod ca;
+mod crawl;
 mod devnet;
 mod doctor;
 mod export;
@@ -16,6 +17,7 @@ mod logging;
 mod mesh;
 pub(crate) mod output;
 mod peers;
+mod ping;
 mod publish;
 mod rpc;
 mod run;
@@ -68,6 +70,8 @@ enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     Peers(peers::PeersArgs),
+    Ping(Box<ping::PingArgs>),
+    Crawl(Box<crawl::CrawlArgs>),
     Mesh(mesh::MeshArgs),
     Send(send::SendArgs),
     Listen(listen::ListenArgs),
@@ -92,6 +96,8 @@ pub fn main() -> ExitCode {
         Command::Export(args) => export::run(&args),
         Command::Key(command) => key::run(&command),
         Command::Peers(args) => peers::run(&args),
+        Command::Ping(args) => ping::run(*args),
+        Command::Crawl(args) => crawl::run(&args),
         Command::Mesh(args) => mesh::run(&args),
         Command::Send(args) => send::run(args),
         Command::Listen(args) => listen::run(args),

@@ -92,6 +92,8 @@ pub struct ConfigFile {
     /// How the node gets to be reached from outside its network.
     #[serde(deserialize_with = "nat")]
     pub nat: Option<NatChoice>,
+    /// Whether no peer is asked to dial back, and none is dialled back.
+    pub no_reach: bool,
     /// Address under which others reach the node.
     pub external_ip: Option<IpAddr>,
     /// Peers at most.

@@ -64,6 +64,8 @@ pub struct NodeOptions {
     pub pex: bool,
     /// How the node gets to be reached from outside its network.
     pub nat: NatChoice,
+    /// Whether peers are asked to dial back, and dialled back.
+    pub reach: bool,
     /// As `boot_nodes`, beside `max_peers`.
     pub trusted_peers: Vec<Enode>,
     /// Peers at most, trusted ones not counted.
@@ -116,6 +118,7 @@ impl NodeOptions {
             discovery: None,
             pex: false,
             nat: NatChoice::None,
+            reach: false,
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
             min_peers: None,
@@ -455,6 +458,7 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
     config.discovery.clone_from(&options.discovery);
     config.pex = options.pex;
     config.nat = options.nat;
+    config.reach = options.reach;
     let trusted = options.trusted_peers.iter().cloned();
     config.configured_nodes = trusted.map(|node| (node, NodeKind::Trusted)).collect();
     config.client_name = client_name();

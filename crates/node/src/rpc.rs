@@ -21,6 +21,7 @@ mod overrides;
 mod params;
 pub mod peers;
 mod pex;
+pub mod reach;
 mod reading;
 mod shapes;
 mod state;

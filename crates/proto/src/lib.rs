@@ -10,6 +10,7 @@
 //! | [`discovery`] | who else is there, and who of them is believed |
 //! | [`peers`] | whom to dial, whom to let in, which connection to keep |
 //! | [`pex`] | which nodes peers tell each other of |
+//! | [`reach`] | whether others can reach this node |
 //! | [`session`] | who is at the other end, and what the bytes mean |
 //! | [`mesh`] | how a consortium's members find, reach and know each other |
 //! | [`amop`] | who gets a message on a topic |
@@ -28,6 +29,7 @@ pub mod mesh;
 pub mod module;
 pub mod peers;
 pub mod pex;
+pub mod reach;
 pub mod session;
 pub mod text;
 pub mod time;

@@ -9,6 +9,7 @@
 //! | [`eth`] | The Ethereum wire protocol, eth/66 to eth/69 |
 //! | [`mesh`] | The consortium mesh: FISCO BCOS packets, 3.x (V0 to V3) and 2.x (RC2) |
 //! | [`pex`] | Peer exchange: nodes tell each other of nodes |
+//! | [`reach`] | Being dialled back: whether others can reach a node |
 
 #![cfg_attr(
     not(test),
@@ -22,5 +23,6 @@ mod error;
 pub mod eth;
 pub mod mesh;
 pub mod pex;
+pub mod reach;
 
 pub use error::DecodeError;

@@ -28,8 +28,9 @@ pub(crate) fn eth_entry(chain: &dyn ChainReader, forks: &ForkFilter) -> (String,
     (KEY.to_owned(), value.into())
 }
 
-/// The fork ID in a record. What follows it in the list is of later versions.
-fn fork_id(record: &NodeRecord) -> Option<ForkId> {
+/// The fork ID in a record: the entry `eth` (EIP-868). What follows it in the list is of later versions.
+#[must_use]
+pub fn fork_id(record: &NodeRecord) -> Option<ForkId> {
     let mut entry = record.get_raw_rlp(KEY)?;
     let mut fields = Header::decode_bytes(&mut entry, true).ok()?;
     ForkId::decode(&mut fields).ok()

@@ -17,7 +17,7 @@ use chainmesh_proto::discovery::{
     Discovery, DiscoveryConfig, MAX_INBOUND_PER_BUCKET, NodeFilter, Protocol, Report, WallClock,
     is_lan,
 };
-use chainmesh_wire::discv4::{Contact, Endpoint};
+use chainmesh_wire::discv4::Endpoint;
 use tokio::net::UdpSocket;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -29,6 +29,9 @@ use v5::{V5, V5Options};
 
 pub use v5::{Discv5Entry, Discv5Report};
 
+pub use chainmesh_proto::discovery::{Answer, Question, may_relay};
+pub use chainmesh_wire::discv4::Contact;
+pub use eth_entry::fork_id;
 pub(crate) use eth_entry::{eth_entry, of_our_chain};
 
 /// Questions of the owner that wait, at most.
@@ -60,6 +63,9 @@ pub struct DiscoveryOptions {
     /// Nodes in a bucket that came by themselves. A boot node, which finds nobody else, has room for as
     /// many as a bucket holds.
     pub max_inbound_per_bucket: usize,
+    /// Whether others are looked for, and asked for their records. A tool that only asks whom it is told
+    /// to has no need of it.
+    pub look_around: bool,
 }
 
 impl Default for DiscoveryOptions {
@@ -73,6 +79,7 @@ impl Default for DiscoveryOptions {
             filter: None,
             record_entries: Vec::new(),
             max_inbound_per_bucket: MAX_INBOUND_PER_BUCKET,
+            look_around: true,
         }
     }
 }
@@ -109,12 +116,22 @@ pub struct Lookup {
     pub asked: u32,
 }
 
+/// Where a node is, by its own word and by that of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Addresses {
+    /// Where its record says that it is.
+    pub advertised: Option<SocketAddr>,
+    /// Where enough others see it (UDP).
+    pub observed: Option<SocketAddr>,
+}
+
 /// Discovery, as its owner sees it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DiscoveryHandle {
     commands: mpsc::Sender<Command>,
     listening: SocketAddr,
     id: PeerId,
+    addresses: watch::Receiver<Addresses>,
 }
 
 impl DiscoveryHandle {
@@ -128,6 +145,12 @@ impl DiscoveryHandle {
     #[must_use]
     pub const fn local_id(&self) -> PeerId {
         self.id
+    }
+
+    /// Where this node says that it is, and where others see it; looked at every ten seconds.
+    #[must_use]
+    pub fn addresses(&self) -> watch::Receiver<Addresses> {
+        self.addresses.clone()
     }
 
     /// Everything there is to know, as of now.
@@ -161,6 +184,27 @@ impl DiscoveryHandle {
     pub async fn ping(&self, enode: &Enode) -> Result<Option<Duration>, NodeEnded> {
         let Some(contact) = resolve(enode).await else { return Ok(None) };
         self.ask(|answer| Command::Ping(contact, answer)).await
+    }
+
+    /// As [`ping`](Self::ping), of a node whose address is known.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn ping_contact(&self, contact: Contact) -> Result<Option<Duration>, NodeEnded> {
+        self.ask(|answer| Command::Ping(contact, answer)).await
+    }
+
+    /// Asks one node something: what it says as it says it, or `None` when no answer came. At most
+    /// [`MAX_QUESTIONS`](chainmesh_proto::discovery::MAX_QUESTIONS) may be under way.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn query(
+        &self,
+        contact: Contact,
+        question: Question,
+    ) -> Result<Option<Answer>, NodeEnded> {
+        self.ask(|answer| Command::Query(contact, question, answer)).await
     }
 
     /// Names a node that may be there.
@@ -201,8 +245,8 @@ pub(crate) fn unix_time() -> Duration {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The first address of a node.
-async fn resolve(enode: &Enode) -> Option<Contact> {
+/// The first address of a node; a name is looked up. `None`: there is none.
+pub async fn resolve(enode: &Enode) -> Option<Contact> {
     let ip = match &enode.host {
         Host::Ip(ip) => *ip,
         Host::Name(name) => {
@@ -254,6 +298,7 @@ pub(crate) async fn prepare(
     config.record_sequence = u64::try_from(wall_clock.unix.as_millis()).unwrap_or(1);
     config.filter.clone_from(&options.filter);
     config.max_inbound_per_bucket = options.max_inbound_per_bucket;
+    (config.look_around, config.fetch_records) = (options.look_around, options.look_around);
     for enode in options.boot_nodes.iter().filter(|enode| enode.id != id) {
         match resolve(enode).await {
             Some(contact) => config.boot_nodes.push(contact),
@@ -277,6 +322,7 @@ pub(crate) async fn prepare(
         }
         None => None,
     };
-    let service = Service::new(machine, socket, v5, clock, commands_in);
-    Ok((DiscoveryHandle { commands, listening, id }, service))
+    let (addresses_to, addresses) = watch::channel(Addresses::default());
+    let service = Service::new(machine, socket, v5, clock, commands_in, addresses_to);
+    Ok((DiscoveryHandle { commands, listening, id, addresses }, service))
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use chainmesh_identity::PeerId;
 use chainmesh_proto::discovery::{
-    Discovery, DiscoveryEvent, Input, LookupId, Output, PingId, Protocol, Report,
+    Answer, Discovery, DiscoveryEvent, Input, LookupId, Output, PingId, Protocol, Question,
+    QuestionId, Report,
 };
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::discv4::{Contact, MAX_DATAGRAM};
@@ -16,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
 use super::v5::{Discv5Report, Outcome, Step, V5};
-use super::{Found, Lookup, unix_time};
+use super::{Addresses, Found, Lookup, unix_time};
 use crate::clock::Clock;
 
 /// How often the machine is told what time it is: wall clocks are set right now and then.
@@ -30,6 +31,7 @@ pub(crate) enum Command {
     Discv5(oneshot::Sender<Option<Discv5Report>>),
     Lookup(PeerId, oneshot::Sender<Lookup>),
     Ping(Contact, oneshot::Sender<Option<Duration>>),
+    Query(Contact, Question, oneshot::Sender<Option<Answer>>),
     AddNode(Contact),
     /// Address, UDP port and TCP port under which others reach this node.
     SetAddress(IpAddr, u16, u16),
@@ -44,6 +46,8 @@ pub(crate) struct Service {
     told_time: Instant,
     lookups: HashMap<LookupId, oneshot::Sender<Lookup>>,
     pings: HashMap<PingId, oneshot::Sender<Option<Duration>>>,
+    questions: HashMap<QuestionId, oneshot::Sender<Option<Answer>>>,
+    addresses: watch::Sender<Addresses>,
 }
 
 impl Service {
@@ -53,9 +57,22 @@ impl Service {
         v5: Option<V5>,
         clock: Clock,
         commands: mpsc::Receiver<Command>,
+        addresses: watch::Sender<Addresses>,
     ) -> Self {
-        let (lookups, pings) = (HashMap::new(), HashMap::new());
-        Self { machine, socket, v5, clock, commands, told_time: clock.now(), lookups, pings }
+        let (lookups, pings, questions) = (HashMap::new(), HashMap::new(), HashMap::new());
+        let told_time = clock.now();
+        Self {
+            machine,
+            socket,
+            v5,
+            clock,
+            commands,
+            told_time,
+            lookups,
+            pings,
+            questions,
+            addresses,
+        }
     }
 
     /// Runs until the node ends or nobody holds a handle any more.
@@ -93,6 +110,7 @@ impl Service {
                     if now.saturating_since(self.told_time) >= CLOCK_PERIOD {
                         self.told_time = now;
                         self.machine.handle(now, Input::WallClock { unix: unix_time() });
+                        self.look_at_addresses();
                     }
                     self.machine.handle_timeout(now);
                 }
@@ -116,6 +134,12 @@ impl Service {
         }
     }
 
+    fn look_at_addresses(&self) {
+        let (advertised, observed) = (self.machine.advertised(), self.machine.observed());
+        let found = Addresses { advertised, observed };
+        self.addresses.send_if_modified(|known| core::mem::replace(known, found) != found);
+    }
+
     fn command(&mut self, command: Command) {
         let now = self.clock.now();
         match command {
@@ -137,6 +161,11 @@ impl Service {
             }
             Command::SetAddress(ip, udp_port, tcp_port) => {
                 self.machine.handle(now, Input::SetAddress { ip, udp_port, tcp_port });
+            }
+            Command::Query(contact, question, answer) => {
+                let query = self.machine.next_question();
+                self.questions.insert(query, answer);
+                self.machine.handle(now, Input::Query { query, contact, question });
             }
             Command::AddNode(contact) => self.machine.handle(now, Input::AddNode { contact }),
         }
@@ -192,6 +221,11 @@ impl Service {
                     "other nodes see this one at another address than it advertises: is that of \
                      --external-ip, --nat, or --listen the right one?"
                 );
+            }
+            DiscoveryEvent::QueryDone { query, answer } => {
+                if let Some(asker) = self.questions.remove(&query) {
+                    let _ = asker.send(answer);
+                }
             }
             DiscoveryEvent::EndpointChanged { endpoint, sequence } => {
                 info!(%endpoint, sequence, "other nodes see this one there: its record says so now");

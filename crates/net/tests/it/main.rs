@@ -8,5 +8,6 @@ mod eth;
 mod gossip;
 mod mesh;
 mod pex;
+mod reach;
 mod sessions;
 mod support;

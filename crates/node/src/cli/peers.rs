@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use chainmesh_net::Escaped;
+use chainmesh_net::{Escaped, EscapedTo};
 use clap::{Args, Subcommand};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde_json::{Value, json};
@@ -16,6 +16,7 @@ use super::output;
 use super::running::refusal;
 use crate::ipc::client::IpcClient;
 use crate::rpc::peers::{ConnectedPeer, WantedPeer};
+use crate::rpc::reach::Reachability;
 
 const NOT_UNDERSTOOD: &str = "the node's answer cannot be understood; is it of another version?";
 
@@ -141,17 +142,27 @@ fn carry_out(wish: &PeersCommand) -> anyhow::Result<()> {
 }
 
 fn show_all(args: &ShowArgs) -> anyhow::Result<()> {
-    let (connected, wanted, validator) = super::runtime()?.block_on(async {
+    let (connected, wanted, validator, reach) = super::runtime()?.block_on(async {
         let mut node = IpcClient::connect(&args.data_dir).await?;
         let connected = node.call("admin_peers", json!([])).await?;
         let wanted = node.call("chainmesh_wantedPeers", json!([])).await?;
         // A node without a clique chain has no answer to this.
         let validator = node.call("clique_validator", json!([])).await.unwrap_or_default();
-        Ok::<_, anyhow::Error>((connected, wanted, validator))
+        let reach = node.call("admin_nodeInfo", json!([])).await?["reach"].take();
+        Ok::<_, anyhow::Error>((connected, wanted, validator, reach))
     })?;
     if args.json {
-        let all = json!({"connected": connected, "wanted": wanted, "validator": validator});
+        let all = json!({
+            "connected": connected,
+            "wanted": wanted,
+            "validator": validator,
+            "reach": reach,
+        });
         return output::line(&all.to_string());
+    }
+    let reach = serde_json::from_value::<Option<Reachability>>(reach).context(NOT_UNDERSTOOD)?;
+    if let Some(reach) = reach {
+        output::line(&reachable(&reach))?;
     }
     show(connected, wanted)?;
     match (validator["state"].as_str(), validator["text"].as_str()) {
@@ -160,6 +171,25 @@ fn show_all(args: &ShowArgs) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether others can reach the node, and where they see it.
+fn reachable(reach: &Reachability) -> String {
+    let mut text = format!("Reachable from outside: {}", EscapedTo(&reach.text, 200));
+    match (&reach.seen, &reach.advertised, reach.mismatch) {
+        (Some(seen), Some(advertised), true) => {
+            text = format!(
+                "{text}\nOthers see this node at {}, and its record says {}: correct \
+                 --external-ip, or leave it away.",
+                Escaped(seen),
+                Escaped(advertised)
+            );
+        }
+        (Some(seen), ..) => text = format!("{text}; seen at {}", Escaped(seen)),
+        _ => {}
+    }
+    text.push('\n');
+    text
 }
 
 fn show(connected: Value, wanted: Value) -> anyhow::Result<()> {

@@ -111,6 +111,9 @@ pub(super) struct RunArgs {
     /// nodes, only those that are named are dialled then
     #[arg(long)]
     no_pex: bool,
+    /// Do not ask peers whether they can connect to this node, and do not try it for them
+    #[arg(long)]
+    no_reach: bool,
     /// Address under which others reach this node [default: what other nodes see]
     #[arg(long, value_name = "ADDR")]
     external_ip: Option<IpAddr>,
@@ -215,6 +218,7 @@ impl RunArgs {
             no_discovery: self.no_discovery || file.no_discovery,
             no_pex: self.no_pex || file.no_pex,
             no_discovery_v5: self.no_discovery_v5 || file.no_discovery_v5,
+            no_reach: self.no_reach || file.no_reach,
             external_ip: self.external_ip.or(file.external_ip),
             nat: self.nat.or(file.nat),
             consortium: self.consortium || file.p2p.session == Some(SessionChoice::Tls),
@@ -420,6 +424,7 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
         discv5: !args.no_discovery_v5,
         ..DiscoveryOptions::default()
     });
+    options.reach = !args.consortium && !args.no_reach;
     options.nat = args.nat.unwrap_or_default();
     options.nat.check().context("--nat")?;
     options.trusted_peers.clone_from(&args.trusted_peer);

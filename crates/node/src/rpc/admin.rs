@@ -19,6 +19,7 @@ use super::error::{RpcResult, internal, refused};
 use super::params::Args;
 use super::peers::{ConnectedPeer, WantedPeer};
 use super::pex;
+use super::reach::Reachability;
 use super::story::{self, PeerReport};
 
 /// Characters of the reason of a ban.
@@ -200,5 +201,6 @@ async fn node_info(context: &RpcContext) -> Value {
         "listenAddr": context.net.listening(),
         "protocols": protocols,
         "discovery": discovery.map(|(_, said)| said),
+        "reach": context.net.reach().map(|reach| Reachability::new(&reach.status())),
     })
 }

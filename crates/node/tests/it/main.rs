@@ -10,6 +10,7 @@ mod ipc;
 mod judged;
 mod key;
 mod mesh;
+mod probe;
 mod rpc;
 mod run;
 mod sdk;

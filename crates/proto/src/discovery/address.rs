@@ -64,7 +64,9 @@ pub(crate) const fn may_know(teller: IpAddr, ip: IpAddr) -> bool {
         && (!is_lan(ip) || is_lan(teller))
 }
 
-/// Whether a node may be told to, or be heard from, somebody at `other`.
-pub(super) const fn may_relay(other: IpAddr, contact: &Contact) -> bool {
+/// Whether a node may be told to, or be heard from, somebody at `other`: nobody outside knows our local
+/// network, nobody but this machine its loopback, and low ports belong to services of others.
+#[must_use]
+pub const fn may_relay(other: IpAddr, contact: &Contact) -> bool {
     contact.endpoint.udp_port > MAX_LOW_PORT && may_know(other, contact.endpoint.ip)
 }

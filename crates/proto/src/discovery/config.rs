@@ -66,6 +66,8 @@ pub const REVALIDATION_INTERVAL: Duration = Duration::from_secs(6);
 pub const MAX_REQUESTS: usize = 1024;
 /// Pings under way to one address that has proved nothing. Loopback is exempt.
 pub const MAX_UNPROVEN_PINGS_PER_ADDRESS: usize = 8;
+/// Questions to single nodes under way, that somebody asked for.
+pub const MAX_QUESTIONS: usize = 256;
 /// Lookups under way.
 pub const MAX_LOOKUPS: usize = 16;
 /// Packets taken per second from one address (IPv6: /64) in the long run. Loopback is exempt, so that
@@ -127,6 +129,9 @@ pub struct DiscoveryConfig {
     pub filter: Option<NodeFilter>,
     /// Whether the records of others are asked for.
     pub fetch_records: bool,
+    /// Whether the table is filled and looked after. A tool that only asks what it is told to has no
+    /// need of it.
+    pub look_around: bool,
     /// Nodes in a bucket that came to us by themselves.
     pub max_inbound_per_bucket: usize,
     /// Peers that must have said where they see us, before it is believed.
@@ -154,6 +159,7 @@ impl DiscoveryConfig {
             boot_nodes: Vec::new(),
             filter: None,
             fetch_records: true,
+            look_around: true,
             max_inbound_per_bucket: MAX_INBOUND_PER_BUCKET,
             min_statements: MIN_STATEMENTS,
             packets_per_second: PACKETS_PER_SECOND,

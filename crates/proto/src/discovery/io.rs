@@ -16,6 +16,32 @@ pub struct LookupId(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PingId(pub u64);
 
+/// The name of a question to one node, never used twice by one machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct QuestionId(pub u64);
+
+/// What one node is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Question {
+    /// Whom it knows that is near a target: a public key, which need not be anybody's.
+    Neighbors {
+        /// Near whom.
+        target: PeerId,
+    },
+    /// Its record.
+    Record,
+}
+
+/// What one node said, as it said it: nothing of it is proved but that the node said it. Whoever goes
+/// on with the contacts looks at [`may_relay`](super::may_relay) first.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// At most a bucket full of nodes.
+    Neighbors(Vec<Contact>),
+    /// Its record, signed by its own key.
+    Record(Box<NodeRecord>),
+}
+
 /// What happened, or is wanted.
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -87,6 +113,15 @@ pub enum Input {
         /// Who and where.
         contact: Contact,
     },
+    /// Somebody has a question for one node. It proves itself first, if it has not, and so do we.
+    Query {
+        /// Name from [`next_question`](super::Discovery::next_question).
+        query: QuestionId,
+        /// Who and where.
+        contact: Contact,
+        /// What.
+        question: Question,
+    },
 }
 
 /// The protocols of discovery. They share socket, key, and record, but neither believes the other: who
@@ -148,6 +183,13 @@ pub enum DiscoveryEvent {
         ping: PingId,
         /// How long the answer took; `None` when none came.
         rtt: Option<Duration>,
+    },
+    /// A question to one node is over.
+    QueryDone {
+        /// Which.
+        query: QuestionId,
+        /// What it said; `None` when it did not, or when too many questions are under way.
+        answer: Option<Answer>,
     },
     /// Enough others see this node there; its record says so now.
     EndpointChanged {

@@ -11,6 +11,7 @@ use super::address::{Prefix, is_lan, may_relay};
 use super::bonds::PeerKey;
 use super::config::{ALPHA, BUCKET_SIZE, MAX_LOOKUPS, MAX_PER_PREFIX_IN_BUCKET};
 use super::io::{DiscoveryEvent, LookupId, Output};
+use super::query::Asker;
 use super::table::{Origin, distance};
 use super::{Discovery, QUIET_AFTER_BOND};
 use crate::time::Instant;
@@ -174,7 +175,8 @@ impl Discovery {
     /// Asks the next nodes of a lookup, or ends it.
     pub(super) fn step(&mut self, now: Instant, id: LookupId) {
         while let Some((contact, hops)) = self.lookups.get_mut(&id).and_then(Lookup::next) {
-            if !self.ask(now, id, contact, hops > 0)
+            let asker = Asker::Lookup(id);
+            if !self.ask(now, asker, contact, hops > 0)
                 && let Some(lookup) = self.lookups.get_mut(&id)
             {
                 lookup.settle(&contact.id, false);
@@ -191,16 +193,20 @@ impl Discovery {
     }
 
     /// A question of a lookup is over: `nodes` is `None` when there was no answer.
-    pub(super) fn query_ended(&mut self, now: Instant, query: QueryId, nodes: Option<&[Contact]>) {
-        let Some(query) = self.queries.remove(&query) else { return };
-        let peer = PeerKey { ip: query.contact.endpoint.ip, id: query.contact.id };
-        let Some(lookup) = self.lookups.get_mut(&query.lookup) else { return };
+    pub(super) fn lookup_heard(
+        &mut self,
+        now: Instant,
+        id: LookupId,
+        peer: &PeerKey,
+        nodes: Option<&[Contact]>,
+    ) {
+        let Some(lookup) = self.lookups.get_mut(&id) else { return };
         let hops = lookup.settle(&peer.id, nodes.is_some());
         for contact in nodes.unwrap_or_default() {
             if contact.id != self.local_id && may_relay(peer.ip, contact) {
                 lookup.add(*contact, hops);
             }
         }
-        self.step(now, query.lookup);
+        self.step(now, id);
     }
 }

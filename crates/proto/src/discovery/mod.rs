@@ -5,7 +5,7 @@
 
 mod address;
 pub(crate) use self::address::may_know;
-pub use self::address::{Prefix, is_lan, is_special};
+pub use self::address::{Prefix, is_lan, is_special, may_relay};
 mod announce;
 mod bonds;
 mod config;
@@ -37,7 +37,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 pub use self::config::*;
-pub use self::io::{DiscoveryEvent, DropReason, Input, LookupId, Output, PingId, Protocol};
+pub use self::io::{
+    Answer, DiscoveryEvent, DropReason, Input, LookupId, Output, PingId, Protocol, Question,
+    QuestionId,
+};
 pub use self::proven::MAX_PROVEN;
 pub use self::report::{DiscoveryCounters, Report, Sizes, TableEntry};
 pub use self::table::{Added, Origin};
@@ -107,6 +110,9 @@ pub struct Discovery {
     lookups: BTreeMap<LookupId, Lookup>,
     next_lookup: u64,
     next_ping: u64,
+    /// Questions of the owner that are under way.
+    questions: usize,
+    next_question: u64,
     refresh: Refresh,
     limiter: Limiter,
     statements: Statements,
@@ -127,8 +133,10 @@ impl Discovery {
         let ports = (config.udp_port, config.tcp_port);
         let own = OwnRecord::new(&config.key, config.ip, ports, entries, config.record_sequence);
         let mut timers = Timers::new();
-        timers.set(Timer::Refresh, Instant::ZERO);
-        timers.set(Timer::Revalidate, config.wall_clock.at + REVALIDATION_INTERVAL);
+        if config.look_around {
+            timers.set(Timer::Refresh, Instant::ZERO);
+            timers.set(Timer::Revalidate, config.wall_clock.at + REVALIDATION_INTERVAL);
+        }
         Self {
             local_id,
             wall_clock: config.wall_clock,
@@ -145,6 +153,8 @@ impl Discovery {
             lookups: BTreeMap::new(),
             next_lookup: 0,
             next_ping: 0,
+            questions: 0,
+            next_question: 0,
             refresh: Refresh::new(),
             limiter: Limiter::new(config.packets_per_second, config.packet_burst),
             statements: Statements::new(config.min_statements),
@@ -170,6 +180,13 @@ impl Discovery {
         ping
     }
 
+    /// A name for a question to one node.
+    pub const fn next_question(&mut self) -> QuestionId {
+        let question = QuestionId(self.next_question);
+        self.next_question = self.next_question.saturating_add(1);
+        question
+    }
+
     /// Takes note of what happened.
     pub fn handle(&mut self, now: Instant, input: Input) {
         match input {
@@ -190,6 +207,9 @@ impl Discovery {
             Input::Proven { contact, record } => self.proven_elsewhere(now, contact, record),
             Input::SeenAt { by, id, seen } => self.note_own_address(now, by, id, seen),
             Input::Ping { ping, contact } => self.ping_for(now, ping, contact),
+            Input::Query { query, contact, question } => {
+                self.question(now, query, contact, question);
+            }
         }
     }
 
@@ -227,6 +247,19 @@ impl Discovery {
     #[must_use]
     pub const fn record(&self) -> Option<&NodeRecord> {
         self.own.record()
+    }
+
+    /// Where the own record says that this node is, if it says so.
+    #[must_use]
+    pub fn advertised(&self) -> Option<SocketAddr> {
+        let endpoint = self.own.endpoint().udp_address();
+        (!endpoint.ip().is_unspecified()).then_some(endpoint)
+    }
+
+    /// Where enough other nodes see this one, and more than half of them agree.
+    #[must_use]
+    pub fn observed(&self) -> Option<SocketAddr> {
+        self.statements.majority()
     }
 
     /// Nodes in the table.

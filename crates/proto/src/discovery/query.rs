@@ -1,11 +1,11 @@
 //! One question for other nodes: prove ourselves first, then ask.
 
-use chainmesh_wire::discv4::{Contact, FindNode, MAX_NEIGHBORS, Neighbors, Packet};
+use chainmesh_wire::discv4::{Contact, EnrRequest, FindNode, MAX_NEIGHBORS, Neighbors, Packet};
 use core::time::Duration;
 
 use super::bonds::PeerKey;
-use super::config::{BUCKET_SIZE, REQUEST_TIMEOUT};
-use super::io::{DropReason, LookupId};
+use super::config::{BUCKET_SIZE, MAX_QUESTIONS, REQUEST_TIMEOUT};
+use super::io::{Answer, DiscoveryEvent, DropReason, LookupId, Output, Question, QuestionId};
 use super::lookup::QueryId;
 use super::requests::{About, Kind, Pending, RequestKey};
 use super::table::Origin;
@@ -32,9 +32,17 @@ pub(super) enum Stage {
     Asked,
 }
 
+/// Who wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    Lookup(LookupId),
+    /// The owner of the machine.
+    Owner(QuestionId, Question),
+}
+
 #[derive(Debug)]
 pub(super) struct Query {
-    pub(super) lookup: LookupId,
+    asker: Asker,
     pub(super) contact: Contact,
     /// Whether another node told us of it.
     found: bool,
@@ -43,11 +51,31 @@ pub(super) struct Query {
 }
 
 impl Discovery {
+    /// [`Input::Query`](super::Input::Query).
+    pub(super) fn question(
+        &mut self,
+        now: Instant,
+        id: QuestionId,
+        contact: Contact,
+        question: Question,
+    ) {
+        let room = self.questions < MAX_QUESTIONS;
+        if room {
+            self.questions = self.questions.saturating_add(1);
+            if self.ask(now, Asker::Owner(id, question), contact, true) {
+                return;
+            }
+            self.questions = self.questions.saturating_sub(1);
+        }
+        let event = DiscoveryEvent::QueryDone { query: id, answer: None };
+        self.outputs.push_back(Output::Event(event));
+    }
+
     /// Begins to ask a node; `false` if it cannot be asked.
     pub(super) fn ask(
         &mut self,
         now: Instant,
-        lookup: LookupId,
+        asker: Asker,
         contact: Contact,
         found: bool,
     ) -> bool {
@@ -59,7 +87,7 @@ impl Discovery {
             return false;
         }
         let stage = if mutual { Stage::Settling } else { Stage::Bonding };
-        self.queries.insert(id, Query { lookup, contact, found, stage, retries: 1 });
+        self.queries.insert(id, Query { asker, contact, found, stage, retries: 1 });
         if mutual {
             self.send_question(now, id);
         }
@@ -106,23 +134,42 @@ impl Discovery {
         let Some(query) = self.queries.get_mut(&id) else { return };
         let contact = query.contact;
         let peer = PeerKey { ip: contact.endpoint.ip, id: contact.id };
-        let key = RequestKey { kind: Kind::FindNode, peer };
+        let question = match query.asker {
+            Asker::Owner(_, question) => Some(question),
+            Asker::Lookup(lookup) => self.lookups.get(&lookup).map(|lookup| {
+                let target = lookup.target();
+                Question::Neighbors { target }
+            }),
+        };
+        let kind = match question {
+            Some(Question::Record) => Kind::Record,
+            _ => Kind::FindNode,
+        };
+        let key = RequestKey { kind, peer };
         if self.requests.contains(&key) {
             // Answers do not say which question they answer.
             self.timers.set(Timer::Query(id), now + TURN_WAIT);
             return;
         }
         query.stage = Stage::Asked;
-        let target = self.lookups.get(&query.lookup).map(super::lookup::Lookup::target);
-        let (Some(target), false) = (target, self.requests.is_full()) else {
+        let (Some(question), false) = (question, self.requests.is_full()) else {
             self.query_ended(now, id, None);
             return;
         };
-        let packet = Packet::FindNode(FindNode { target, expiration: self.expiration(now) });
+        let expiration = self.expiration(now);
+        let (packet, about) = match question {
+            Question::Neighbors { target } => {
+                let about = About::FindNode { query: id, nodes: Vec::new(), answered: false };
+                (Packet::FindNode(FindNode { target, expiration }), about)
+            }
+            Question::Record => {
+                let about = About::Record { query: Some(id) };
+                (Packet::EnrRequest(EnrRequest { expiration }), about)
+            }
+        };
         let Some(hash) = self.send(contact.endpoint.udp_address(), &packet) else {
             return self.query_ended(now, id, None);
         };
-        let about = About::FindNode { query: id, nodes: Vec::new(), answered: false };
         let sent = (hash, now);
         self.requests.insert(key, Pending { contact, sent, earlier: None, retries: 0, about });
         self.timers.set(Timer::Request(key), now + REQUEST_TIMEOUT);
@@ -164,19 +211,42 @@ impl Discovery {
                 // It may have come to us before; now we have found it as well.
                 self.place(now, &key.peer, pending.contact, Origin::Found);
             }
-            self.query_ended(now, query, Some(&nodes));
+            self.query_ended(now, query, Some(Answer::Neighbors(nodes)));
             return;
         }
-        // It may not know us any more, or our Pong was lost: once more from the beginning.
+        if !self.ask_again(now, query, pending.contact) {
+            self.table.asked(&key.peer.id, false);
+            self.query_ended(now, query, None);
+        }
+    }
+
+    /// There was no answer. The node may not know us any more, or our Pong was lost: once more from the
+    /// beginning, if that is worth it.
+    pub(super) fn ask_again(&mut self, now: Instant, query: QueryId, contact: Contact) -> bool {
         let again = self.queries.get_mut(&query).filter(|query| query.retries > 0);
-        if let Some(again) = again {
-            again.retries = again.retries.saturating_sub(1);
-            again.stage = Stage::Bonding;
-            if self.ping(now, pending.contact, Origin::Found, 1) {
-                return;
+        let Some(again) = again else { return false };
+        again.retries = again.retries.saturating_sub(1);
+        again.stage = Stage::Bonding;
+        self.ping(now, contact, Origin::Found, 1)
+    }
+
+    /// A question is over: whoever asked hears of it. `None`: there was no answer.
+    pub(super) fn query_ended(&mut self, now: Instant, query: QueryId, answer: Option<Answer>) {
+        let Some(query) = self.queries.remove(&query) else { return };
+        match query.asker {
+            Asker::Lookup(lookup) => {
+                let peer = PeerKey { ip: query.contact.endpoint.ip, id: query.contact.id };
+                let nodes = match &answer {
+                    Some(Answer::Neighbors(nodes)) => Some(nodes.as_slice()),
+                    _ => None,
+                };
+                self.lookup_heard(now, lookup, &peer, nodes);
+            }
+            Asker::Owner(query, _) => {
+                self.questions = self.questions.saturating_sub(1);
+                let event = DiscoveryEvent::QueryDone { query, answer };
+                self.outputs.push_back(Output::Event(event));
             }
         }
-        self.table.asked(&key.peer.id, false);
-        self.query_ended(now, query, None);
     }
 }

@@ -9,7 +9,7 @@ use chainmesh_wire::discv4::{Contact, EnrRequest, EnrResponse, Packet};
 
 use super::bonds::{PeerKey, Verdict};
 use super::config::REQUEST_TIMEOUT;
-use super::io::{DiscoveryEvent, DropReason, Output, Protocol};
+use super::io::{Answer, DiscoveryEvent, DropReason, Output, Protocol};
 use super::requests::{About, Kind, Pending, RequestKey};
 use super::table::Origin;
 use super::{Discovery, QUIET_AFTER_BOND, Timer};
@@ -64,7 +64,7 @@ impl Discovery {
             return;
         }
         if let Some(hash) = self.send_record_request(now, &contact) {
-            let (sent, about) = ((hash, now), About::Record);
+            let (sent, about) = ((hash, now), About::Record { query: None });
             self.requests.insert(key, Pending { contact, sent, earlier: None, retries: 1, about });
             self.timers.set(Timer::Request(key), now + REQUEST_TIMEOUT);
         }
@@ -88,8 +88,11 @@ impl Discovery {
             return Err(DropReason::Unsolicited);
         }
         let answered = self.requests.answered(&key, request_hash);
-        answered.ok_or(DropReason::Unsolicited)?;
+        let (pending, _) = answered.ok_or(DropReason::Unsolicited)?;
         self.timers.cancel(&Timer::Request(key));
+        if let About::Record { query: Some(query) } = pending.about {
+            self.query_ended(now, query, Some(Answer::Record(record.clone())));
+        }
         let Some(bond) = self.bonds.get_mut(peer) else { return Ok(()) };
         if bond.fetched.is_some_and(|fetched| fetched >= record.seq()) {
             return Ok(());
@@ -118,7 +121,12 @@ impl Discovery {
                 return;
             }
         }
-        self.requests.remove(key);
+        if let Some(Pending { about: About::Record { query: Some(query) }, contact, .. }) =
+            self.requests.remove(key)
+            && !self.ask_again(now, query, contact)
+        {
+            self.query_ended(now, query, None);
+        }
         if self.bonds.get_mut(&key.peer).is_some_and(|bond| bond.verdict == Verdict::Open) {
             self.judge(now, &key.peer, None);
         }

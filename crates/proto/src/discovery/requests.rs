@@ -44,9 +44,20 @@ pub(super) struct Pending {
 
 #[derive(Debug)]
 pub(super) enum About {
-    Ping { origin: Origin, pinged_us: Option<Instant>, observers: Vec<PingId> },
-    FindNode { query: QueryId, nodes: Vec<Contact>, answered: bool },
-    Record,
+    Ping {
+        origin: Origin,
+        pinged_us: Option<Instant>,
+        observers: Vec<PingId>,
+    },
+    FindNode {
+        query: QueryId,
+        nodes: Vec<Contact>,
+        answered: bool,
+    },
+    /// Asked for by a question, or of our own accord.
+    Record {
+        query: Option<QueryId>,
+    },
 }
 
 impl Pending {

@@ -365,6 +365,7 @@ impl Node {
                 self.results.insert(lookup, LookupResult { nodes, hops, asked, took });
             }
             DiscoveryEvent::PingDone { .. }
+            | DiscoveryEvent::QueryDone { .. }
             | DiscoveryEvent::EndpointChanged { .. }
             | DiscoveryEvent::BootRecord { .. }
             | DiscoveryEvent::SeenElsewhere { .. } => {}

@@ -91,6 +91,12 @@ impl Bookkeeper {
         self.feed(manager, now, unix);
     }
 
+    /// Whether the book has a record of a node.
+    #[must_use]
+    pub fn knows(&self, id: &PeerId) -> bool {
+        self.book.get(id).is_some()
+    }
+
     /// Nodes with which discovery may begin, beside the boot nodes.
     #[must_use]
     pub fn contacts(&self) -> Vec<Enode> {
