@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`discovery`] | who else is there, and who of them is believed |
 //! | [`peers`] | whom to dial, whom to let in, which connection to keep |
+//! | [`role`] | what two nodes are for each other, before anything else |
 //! | [`session`] | who is at the other end, and what the bytes mean |
 //! | [`mesh`] | how a consortium's members find, reach and know each other |
 //! | [`amop`] | who gets a message on a topic |
@@ -26,6 +27,7 @@ pub mod eth;
 pub mod mesh;
 pub mod module;
 pub mod peers;
+pub mod role;
 pub mod session;
 mod text;
 pub mod time;

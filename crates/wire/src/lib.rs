@@ -8,6 +8,7 @@
 //! | [`discv4`] | Node discovery over UDP |
 //! | [`eth`] | The Ethereum wire protocol, eth/66 to eth/69 |
 //! | [`mesh`] | The consortium mesh: FISCO BCOS packets, 3.x (V0 to V3) and 2.x (RC2) |
+//! | [`role`] | What a node is for others: full or light |
 
 #![cfg_attr(
     not(test),
@@ -20,5 +21,6 @@ pub mod discv4;
 mod error;
 pub mod eth;
 pub mod mesh;
+pub mod role;
 
 pub use error::DecodeError;

@@ -8,6 +8,7 @@
 mod bans;
 mod buckets;
 mod disk;
+mod mismatch;
 mod record;
 mod select;
 #[cfg(test)]
@@ -27,6 +28,9 @@ pub use self::buckets::{
     TRIED_BUCKETS_PER_NETWORK,
 };
 pub use self::disk::{Changes, Loaded};
+pub use self::mismatch::{
+    FORK_MISMATCH_WAIT, Fingerprint, MISMATCH_WAIT, Mismatch, MismatchKind, RECORD_PATIENCE,
+};
 pub use self::record::{
     AddressOrigin, AttemptStage, Ban, Incident, MAX_INCIDENTS, MAX_RECORD_BYTES, MAX_TEXT,
     PeerRecord, RECORD_VERSION, RecordError, UnixTime,
@@ -105,6 +109,8 @@ pub struct AddressBook {
     /// Sessions that we dialled, and since when.
     outbound: BTreeMap<PeerId, UnixTime>,
     banned_ips: BTreeMap<IpAddr, Ban>,
+    /// What others must fit.
+    fingerprint: Fingerprint,
     changed: BTreeSet<PeerId>,
     /// So many have changed that everything is to be written.
     all_changed: bool,
@@ -133,6 +139,7 @@ impl AddressBook {
             anchors_due: VecDeque::new(),
             outbound: BTreeMap::new(),
             banned_ips: BTreeMap::new(),
+            fingerprint: Fingerprint::ZERO,
             changed: BTreeSet::new(),
             all_changed: false,
             head_changed: true,
@@ -252,6 +259,9 @@ impl AddressBook {
         if record.tried || self.outbound.contains_key(id) {
             return false;
         }
+        if record.mismatch.as_ref().is_some_and(|mark| !mark.kind.is_soft()) {
+            return true;
+        }
         let never = record.last_success == 0 && record.failures >= MAX_FAILURES_NEW;
         let long_ago = now.saturating_sub(record.last_success) > FORGET_FAILING
             && record.failures >= MAX_FAILURES_TRIED;
@@ -346,6 +356,7 @@ impl AddressBook {
         let Some(entry) = self.entries.get_mut(id) else { return };
         let record = &mut entry.record;
         record.last_seen = now;
+        record.mismatch = None;
         if outbound {
             record.last_success = now;
             record.successes = record.successes.saturating_add(1);
