@@ -2,6 +2,7 @@
 
 mod disk;
 mod limits;
+mod mismatch;
 
 use core::net::{IpAddr, Ipv4Addr};
 
