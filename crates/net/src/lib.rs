@@ -76,10 +76,10 @@ mod dial;
 pub mod discovery;
 pub mod eth;
 mod event;
+mod fit;
 mod handle;
 pub mod mesh;
 mod service;
-mod text;
 
 use std::io;
 use std::sync::Arc;
@@ -87,8 +87,9 @@ use std::sync::atomic::AtomicUsize;
 
 use chainmesh_identity::tls::rustls::time_provider::DefaultTimeProvider;
 use chainmesh_proto::eth::status::ChainIdentity;
-use chainmesh_proto::peers::book::AddressBook;
+use chainmesh_proto::peers::book::{AddressBook, Bookkeeper};
 use chainmesh_proto::peers::{DialTarget, Input, PeerManagerConfig};
+use chainmesh_proto::role::RoleModule;
 use chainmesh_proto::session::connection::LocalNode;
 use chainmesh_proto::session::tls::TlsLocal;
 use core::net::SocketAddr;
@@ -109,13 +110,14 @@ pub use chainmesh_proto::module::{
     Module, ModuleError, PeerContext, PeerHandler, PeerKind, TopicHandler,
 };
 pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager};
+pub use chainmesh_proto::role::NodeRole;
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
+pub use chainmesh_proto::text::{Escaped, EscapedTo};
 pub use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 pub use config::{P2pConfig, TlsConfig};
 pub use eth::EthChain;
 pub use event::{BlockBody, HashOrNumber, P2pEvent, SessionCommand};
 pub use handle::{NodeEnded, P2pHandle, PeerStatus};
-pub use text::{Escaped, EscapedTo};
 
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -190,18 +192,28 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         let target = DialTarget { id: None, host, port };
         manager.handle(clock.now(), Input::AddNode { target, kind: NodeKind::Static });
     }
-    let book = config.book.unwrap_or_else(|| AddressBook::new(local_id, entropy()));
+    let identity = config.chain.as_ref().map(|chain| ChainIdentity {
+        network_id: chain.network_id.unwrap_or(config.chain_id),
+        genesis_hash: config.genesis_hash,
+        forks: chain.forks.clone(),
+        earliest: 0,
+    });
+    let mut book = config.book.unwrap_or_else(|| AddressBook::new(local_id, entropy()));
+    book.set_fingerprint(fit::fingerprint(identity.as_ref(), config.role, &config.modules));
     // Without discovery, and in a consortium, only those are dialled who were named.
     let dials = config.discovery.is_some() && config.session == SessionKind::Rlpx;
-    let mut bookkeeper = book::Bookkeeper::new(book, dials);
-    bookkeeper.begin(&mut manager, clock.now(), &config.boot_nodes, &config.configured_nodes);
+    let mut bookkeeper = Bookkeeper::new(book, dials);
+    let (boot, configured) = (&config.boot_nodes, &config.configured_nodes);
+    bookkeeper.begin(&mut manager, clock.now(), book::unix_time(), boot, configured);
+    let mut entries = None;
     let discovery = match config.discovery.filter(|_| config.session == SessionKind::Rlpx) {
         Some(mut options) => {
             if options.boot_nodes.is_empty() {
                 options.boot_nodes.clone_from(&config.boot_nodes);
             }
             let tcp_port = listening.map_or(0, |address| address.port());
-            let options = for_chain(options, config.chain.as_ref());
+            let options = fit::for_chain(options, config.chain.as_ref(), config.role);
+            entries = Some(options.record_entries.clone());
             let port = options.port.or(listening.map(|address| address.port()));
             let mut address =
                 SocketAddr::new(config.listen_address, port.unwrap_or(config.listen_port));
@@ -223,10 +235,22 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     let mut modules = config.modules;
     let mut companions = JoinSet::new();
     let ended = watch::Sender::new(());
-    let eth = config.chain.map(|chain| {
-        let network_id = chain.network_id.unwrap_or(config.chain_id);
-        let (genesis_hash, forks) = (config.genesis_hash, chain.forks.clone());
-        let identity = ChainIdentity { network_id, genesis_hash, forks, earliest: 0 };
+    let mut roles = None;
+    let eth = config.chain.zip(identity).map(|(chain, identity)| {
+        if config.session == SessionKind::Rlpx {
+            let reader = Arc::clone(&chain.chain);
+            let module = RoleModule::new(identity.clone(), reader, config.role);
+            modules.extend(module.module());
+            roles = Some(module);
+        }
+        let at_forks = fit::AtForks {
+            forks: chain.forks.clone(),
+            chain: Arc::clone(&chain.chain),
+            discovery: entries.zip(discovery.as_ref().map(|(handle, _)| handle.clone())),
+            // Weak: this alone does not keep the node alive.
+            orders: orders.downgrade(),
+        };
+        companions.spawn(at_forks.watch(ended.subscribe()));
         let eth = EthService::start(&chain, clock, event_tx.clone());
         modules.extend(eth.modules(&chain, &identity));
         companions.spawn(eth::commands::run(Arc::clone(&eth), commands, ended.subscribe()));
@@ -271,7 +295,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         let found = move |found: discovery::Found| {
             if let Some(orders) = weak.upgrade() {
                 // When the control plane is behind, there are enough to dial.
-                let _ = orders.try_send(service::Order::Found(Box::new(found.enode)));
+                let _ = orders.try_send(service::Order::Found(Box::new(found)));
             }
         };
         companions.spawn(service.run(ended.subscribe(), found));
@@ -306,19 +330,8 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         mesh,
         amop,
         discovery,
+        roles,
     })
-}
-
-/// What a node with a chain says in its record, and whom it takes for one of its network.
-fn for_chain(
-    mut options: discovery::DiscoveryOptions,
-    chain: Option<&EthChain>,
-) -> discovery::DiscoveryOptions {
-    let Some(EthChain { chain, forks, .. }) = chain else { return options };
-    options.record_entries.push(discovery::eth_entry(&**chain, forks));
-    let ours = || discovery::of_our_chain(Arc::clone(chain), forks.clone());
-    options.filter = options.filter.or_else(|| Some(ours()));
-    options
 }
 
 /// 32 bytes from the system's random number generator, with which the protocol machines are

@@ -6,8 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use chainmesh_identity::{Enode, PeerId};
+use chainmesh_identity::PeerId;
 use chainmesh_proto::module::PeerKind;
+use chainmesh_proto::peers::book::{Bookkeeper, LOOK_INTO_BOOK};
 use chainmesh_proto::peers::{
     ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerInfo,
     PeerManager, TargetKey,
@@ -17,6 +18,7 @@ use chainmesh_proto::session::connection::{
     Blame, CloseCause, Connection, ConnectionEvent, LocalNode,
 };
 use chainmesh_proto::session::tls::PeerCertificate;
+use chainmesh_proto::text::{Escaped, EscapedTo};
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
 use core::net::SocketAddr;
@@ -25,11 +27,11 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use crate::book::{BookOrder, Bookkeeper, LOOK_INTO_BOOK};
+use crate::book::{BookOrder, unix_time};
 use crate::clock::Clock;
+use crate::discovery::Found;
 use crate::event::P2pEvent;
 use crate::handle::PeerStatus;
-use crate::text::{Escaped, EscapedTo};
 use crate::{connection, dial, entropy};
 
 /// What connection tasks, dials and the listener tell the control plane.
@@ -54,7 +56,9 @@ pub(crate) enum Order {
     /// Judge the certificates of all peers again, and end the sessions of those that are refused.
     JudgeAgain(oneshot::Sender<usize>),
     /// Discovery found a node.
-    Found(Box<Enode>),
+    Found(Box<Found>),
+    /// The head of the chain has passed a fork.
+    ForkPassed,
     /// Something about the address book.
     Book(BookOrder),
     /// Tell what there is to know of connections.
@@ -76,7 +80,7 @@ pub(crate) struct Entry {
     waiting: Option<(TcpStream, SocketAddr)>,
     /// For the log: where the other end is, and who, once it was proved.
     address: Option<SocketAddr>,
-    id: Option<PeerId>,
+    pub(crate) id: Option<PeerId>,
     /// What the peer showed, to be judged again when our lists change.
     certificate: Option<Box<PeerCertificate>>,
     /// Where it says that it listens; 0: it does not say.
@@ -99,7 +103,7 @@ impl Entry {
     }
 
     /// Who and where, for a person.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let id = self.id.map_or_else(|| "?".to_owned(), |id| id.short());
         self.address.map_or_else(|| id.clone(), |address| format!("{id}@{address}"))
     }
@@ -239,7 +243,11 @@ impl Service {
             Order::Peers(answer) => {
                 let _ = answer.send(self.peers(now));
             }
-            Order::Found(enode) => self.found(&enode),
+            Order::Found(found) => {
+                self.found(&found.enode);
+                self.heard_record(&found);
+            }
+            Order::ForkPassed => self.bookkeeper.book.fork_passed(),
             Order::Book(order) => self.book_order(order),
             Order::Shutdown(_) => {}
         }
@@ -355,6 +363,7 @@ impl Service {
         self.manager.handle(now, Input::Closed { conn, reason, by });
         self.carry_out();
         self.bookkeeper.cause = None;
+        self.judge(&entry, cause);
     }
 
     /// Does what the manager says.
@@ -385,7 +394,7 @@ impl Service {
 
     fn dial(&mut self, conn: ConnectionId, target: DialTarget) {
         debug!(%conn, %target, "dialling");
-        self.bookkeeper.dialled(target.id);
+        self.bookkeeper.dialled(unix_time(), target.id);
         self.connections.insert(conn, Entry::new(None));
         let report_to = self.report_to.clone();
         self.dials.spawn(async move {

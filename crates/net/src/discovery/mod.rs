@@ -1,6 +1,7 @@
 //! Discovery on a UDP socket: who else is there.
 
 mod eth_entry;
+mod role_entry;
 mod service;
 
 use core::fmt;
@@ -24,6 +25,7 @@ use crate::handle::NodeEnded;
 use service::{Command, Service};
 
 pub(crate) use eth_entry::{eth_entry, of_our_chain};
+pub(crate) use role_entry::{fits_role, role_entry};
 
 /// Questions of the owner that wait, at most.
 const COMMANDS: usize = 64;
@@ -138,6 +140,17 @@ impl DiscoveryHandle {
     pub async fn ping(&self, enode: &Enode) -> Result<Option<Duration>, NodeEnded> {
         let Some(contact) = resolve(enode).await else { return Ok(None) };
         self.ask(|answer| Command::Ping(contact, answer)).await
+    }
+
+    /// Replaces the further entries of the own record ([`DiscoveryOptions::record_entries`]): each a key
+    /// and the RLP of its value. If they differ from those before, the record has a new sequence number,
+    /// and nodes that are asked or ask see that. A node with a chain renews `eth` by itself, and puts back
+    /// the rest of what it was started with whenever its head passes a fork.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn set_record_entries(&self, entries: Vec<(String, Raw)>) -> Result<(), NodeEnded> {
+        self.commands.send(Command::SetRecordEntries(entries)).await.map_err(|_| NodeEnded)
     }
 
     /// Names a node that may be there.

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::HashMap;
 
+use alloy_primitives::Bytes as Raw;
 use chainmesh_identity::PeerId;
 use chainmesh_proto::discovery::{
     Discovery, DiscoveryEvent, Input, LookupId, Output, PingId, Report,
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Lookup(PeerId, oneshot::Sender<Lookup>),
     Ping(Contact, oneshot::Sender<Option<Duration>>),
     AddNode(Contact),
+    SetRecordEntries(Vec<(String, Raw)>),
 }
 
 pub(crate) struct Service {
@@ -111,6 +113,9 @@ impl Service {
                 self.machine.handle(now, Input::Ping { ping, contact });
             }
             Command::AddNode(contact) => self.machine.handle(now, Input::AddNode { contact }),
+            Command::SetRecordEntries(entries) => {
+                self.machine.handle(now, Input::SetRecordEntries { entries });
+            }
         }
     }
 

@@ -9,9 +9,10 @@ use chainmesh_identity::PeerId;
 
 use super::buckets::Half;
 use super::record::cut;
-use super::{AddressBook, PeerRecord, UnixTime};
+use super::{AddressBook, Bookkeeper, PeerRecord, UnixTime};
 use crate::eth::handler::EthFault;
 use crate::eth::status::Incompatible;
+use crate::peers::PeerManager;
 use crate::role::RoleFault;
 use crate::session::connection::{CloseCause, ProtocolFault};
 
@@ -228,5 +229,22 @@ impl AddressBook {
             mark.record = sequence;
             self.mark(*id);
         }
+    }
+}
+
+impl Bookkeeper {
+    /// A connection with a peer has ended so. If it does not fit this node, the book remembers that, and
+    /// the manager does not dial it again, unless somebody named it: says what does not fit.
+    pub fn judge(
+        &mut self,
+        manager: &mut PeerManager,
+        now: UnixTime,
+        id: &PeerId,
+        cause: &CloseCause,
+    ) -> Option<MismatchKind> {
+        let (kind, text) = MismatchKind::of(cause)?;
+        self.book.mismatched(now, id, kind, &text);
+        manager.forget_dynamic(id);
+        Some(kind)
     }
 }

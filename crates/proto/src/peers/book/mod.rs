@@ -8,6 +8,7 @@
 mod bans;
 mod buckets;
 mod disk;
+mod keeper;
 mod mismatch;
 mod record;
 mod select;
@@ -28,6 +29,7 @@ pub use self::buckets::{
     TRIED_BUCKETS_PER_NETWORK,
 };
 pub use self::disk::{Changes, Loaded};
+pub use self::keeper::{Bookkeeper, ConnectionFacts, LOOK_INTO_BOOK};
 pub use self::mismatch::{
     FORK_MISMATCH_WAIT, Fingerprint, MISMATCH_WAIT, Mismatch, MismatchKind, RECORD_PATIENCE,
 };
