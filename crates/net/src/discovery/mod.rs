@@ -11,7 +11,7 @@ use std::io;
 use std::time::SystemTime;
 
 use alloy_primitives::Bytes as Raw;
-use chainmesh_identity::{Enode, Host, NodeKey, NodeRecord, PeerId};
+use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
 use chainmesh_proto::discovery::{
     Discovery, DiscoveryConfig, MAX_INBOUND_PER_BUCKET, NodeFilter, Report, WallClock,
 };
@@ -24,6 +24,7 @@ use crate::entropy;
 use crate::handle::NodeEnded;
 use service::{Command, Service};
 
+pub use chainmesh_identity::NodeRecord;
 pub(crate) use eth_entry::{eth_entry, of_our_chain};
 pub(crate) use role_entry::{fits_role, role_entry};
 

@@ -42,7 +42,11 @@ impl Discovery {
             return;
         }
         let wait = if origin == Origin::Inbound { QUIET_AFTER_BOND } else { AFTER_BOND };
-        self.timers.set(Timer::Record(*peer), now + wait);
+        // One that is heard often is asked all the same.
+        let timer = Timer::Record(*peer);
+        if self.timers.deadline(&timer).is_none() {
+            self.timers.set(timer, now + wait);
+        }
     }
 
     /// A node that is known speaks of its record.
