@@ -98,7 +98,7 @@ use mesh::MeshService;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
-pub use book::{PeerQuery, PeerStory, PeerWishError};
+pub use book::{Banned, PeerQuery, PeerStory, PeerWishError};
 pub use bytes::Bytes;
 pub use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
 pub use chainmesh_identity::{certificate, tls};

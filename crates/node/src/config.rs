@@ -84,6 +84,8 @@ pub struct ConfigFile {
     pub trusted_peer: Vec<Enode>,
     /// Whether no other nodes are looked for.
     pub no_discovery: bool,
+    /// Whether light nodes are refused.
+    pub no_serve_light: bool,
     /// Address under which others reach the node.
     pub external_ip: Option<IpAddr>,
     /// Peers at most.

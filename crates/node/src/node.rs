@@ -19,7 +19,9 @@ use chainmesh_identity::{Enode, NodeKey};
 use chainmesh_net::discovery::DiscoveryOptions;
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
 use chainmesh_net::tls::{TlsMaterial, Versions};
-use chainmesh_net::{EthChain, NodeKind, P2pConfig, P2pHandle, SessionKind, StartError, TlsConfig};
+use chainmesh_net::{
+    EthChain, NodeKind, NodeRole, P2pConfig, P2pHandle, SessionKind, StartError, TlsConfig,
+};
 use chainmesh_proto::eth::chain::ChainReader;
 use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
 use chainmesh_wire::eth::EthVersion;
@@ -58,6 +60,8 @@ pub struct NodeOptions {
     pub boot_nodes: Vec<Enode>,
     /// Discovery over UDP; `None`: only the nodes named here are dialled.
     pub discovery: Option<DiscoveryOptions>,
+    /// What the node is on its chain, as it tells its peers.
+    pub role: NodeRole,
     /// As `boot_nodes`, beside `max_peers`.
     pub trusted_peers: Vec<Enode>,
     /// Peers at most, trusted ones not counted.
@@ -102,6 +106,7 @@ impl NodeOptions {
             port: chainmesh_identity::enode::DEFAULT_PORT,
             boot_nodes: Vec::new(),
             discovery: None,
+            role: NodeRole::default(),
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
             network_id: None,
@@ -409,6 +414,7 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
     config.max_peers = options.max_peers;
     config.boot_nodes.clone_from(&options.boot_nodes);
     config.discovery.clone_from(&options.discovery);
+    config.role = options.role;
     let trusted = options.trusted_peers.iter().cloned();
     config.configured_nodes = trusted.map(|node| (node, NodeKind::Trusted)).collect();
     config.client_name = client_name();

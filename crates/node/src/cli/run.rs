@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use chainmesh_chain::{ChainSpec, clique};
 use chainmesh_identity::{Enode, NodeKey, key_file, keystore};
+use chainmesh_net::NodeRole;
 use chainmesh_net::discovery::DiscoveryOptions;
 use chainmesh_net::mesh::NodeType;
 use clap::Args;
@@ -102,6 +103,9 @@ pub(super) struct RunArgs {
     /// Look for no other nodes, and do not let this one be found (a consortium never does)
     #[arg(long)]
     no_discovery: bool,
+    /// Take no light nodes as peers: those that follow the chain by its headers, and have nothing to give
+    #[arg(long)]
+    no_serve_light: bool,
     /// Address under which others reach this node [default: what other nodes see]
     #[arg(long, value_name = "ADDR")]
     external_ip: Option<IpAddr>,
@@ -193,6 +197,7 @@ impl RunArgs {
             eth69: self.eth69 || file.eth69,
             node_key: self.node_key.or_else(|| file.node_key.clone()),
             no_discovery: self.no_discovery || file.no_discovery,
+            no_serve_light: self.no_serve_light || file.no_serve_light,
             external_ip: self.external_ip.or(file.external_ip),
             consortium: self.consortium || file.p2p.session == Some(SessionChoice::Tls),
             log: self.log.or_else(|| file.log.clone()),
@@ -389,6 +394,7 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     options.discovery = (!args.consortium && !args.no_discovery)
         .then(|| DiscoveryOptions { external_ip: args.external_ip, ..DiscoveryOptions::default() });
     options.trusted_peers.clone_from(&args.trusted_peer);
+    options.role = NodeRole::Full { serves_light: !args.no_serve_light };
     options.network_id = args.network_id;
     options.eth69 = args.eth69;
     options.validator = validator;

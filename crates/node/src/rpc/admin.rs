@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use alloy_primitives::U256;
 use chainmesh_identity::{Enode, PeerId};
 use chainmesh_net::{EscapedTo, PeerQuery};
 use chainmesh_proto::eth::chain::ChainReader;
@@ -16,21 +17,24 @@ use serde_json::{Value, json};
 use super::RpcContext;
 use super::error::{RpcResult, internal, refused};
 use super::params::Args;
-use super::peers::{ConnectedPeer, WantedPeer};
+use super::peers::{BannedPeer, ConnectedPeer, WantedPeer};
 use super::story::{self, PeerReport};
 
 /// Characters of the reason of a ban.
 const REASON_SHOWN: usize = 100;
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
-    module.register_method("admin_nodeInfo", |_, context, _| node_info(context))?;
+    module.register_async_method("admin_nodeInfo", |_, context, _| async move {
+        node_info(&context).await
+    })?;
     module.register_async_method("admin_peers", |_, context, _| async move {
         let peers = context.net.peers().await.map_err(internal)?;
         let local = listen_address(&context);
-        let heads = head_numbers(&context);
+        let (heads, roles) = (head_numbers(&context), context.net.peer_roles());
         let connected = peers.iter().filter_map(|peer| {
             let head = peer.info.id.and_then(|id| heads.get(&id).copied());
-            ConnectedPeer::new(peer, &local, head)
+            let role = peer.info.id.and_then(|id| roles.get(&id).copied());
+            ConnectedPeer::new(peer, &local, head, role)
         });
         Ok::<_, ErrorObjectOwned>(connected.collect::<Vec<_>>())
     })?;
@@ -78,6 +82,10 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
             Banned::Address(ip) => context.net.unban_address(ip).await,
         };
         was.map_err(internal)
+    })?;
+    module.register_async_method("admin_bannedPeers", |_, context, _| async move {
+        let bans = context.net.bans().await.map_err(internal)?;
+        RpcResult::Ok(bans.iter().map(BannedPeer::from).collect::<Vec<_>>())
     })?;
     module.register_async_method("chainmesh_wantedPeers", |_, context, _| async move {
         let peers = context.net.peers().await.map_err(internal)?;
@@ -127,6 +135,12 @@ async fn add(params: &Params<'_>, context: &RpcContext, trusted: bool) -> RpcRes
     Ok(json!(report))
 }
 
+/// A total difficulty as go-ethereum's `admin_nodeInfo` has it: a number. One that does not fit in 64
+/// bits is a text here, since most readers of JSON would round it.
+fn difficulty(total: U256) -> Value {
+    u64::try_from(total).map_or_else(|_| json!(total.to_string()), |total| json!(total))
+}
+
 /// The heads of the peers, as far as synchronisation knows them.
 fn head_numbers(context: &RpcContext) -> BTreeMap<PeerId, u64> {
     let report = context.net.sync_report();
@@ -138,13 +152,22 @@ fn listen_address(context: &Arc<RpcContext>) -> String {
     context.net.listening().map_or_else(String::new, |address| address.to_string())
 }
 
-fn node_info(context: &RpcContext) -> Value {
+async fn node_info(context: &RpcContext) -> Value {
     let enode = &context.enode;
+    let discovery = context.net.discovery();
+    let udp_port = discovery.as_ref().map_or(0, |discovery| discovery.listening().port());
+    // What others are shown; without discovery nobody asks for it.
+    let report = match &discovery {
+        Some(discovery) => discovery.snapshot().await.ok(),
+        None => None,
+    };
+    let record = report.and_then(|report| Some(report.record?.to_base64()));
     let mut protocols = serde_json::Map::new();
     if let Some(chain) = &context.chain {
         let (spec, head) = (chain.spec(), chain.head());
         let eth = json!({
             "network": context.network_id,
+            "difficulty": difficulty(head.total_difficulty),
             "genesis": spec.genesis_hash(),
             "config": spec.config(),
             "head": head.hash,
@@ -155,9 +178,9 @@ fn node_info(context: &RpcContext) -> Value {
         "id": alloy_primitives::hex::encode(enode.id.node_hash()),
         "name": crate::node::client_name(),
         "enode": enode.to_string(),
-        "enr": context.record,
+        "enr": record.as_ref().unwrap_or(&context.record),
         "ip": enode.host.ip(),
-        "ports": {"discovery": 0, "listener": enode.tcp_port},
+        "ports": {"discovery": udp_port, "listener": enode.tcp_port},
         "listenAddr": context.net.listening(),
         "protocols": protocols,
     })
