@@ -116,7 +116,7 @@ pub struct Mismatch {
     pub text: String,
     /// When that was seen last.
     pub at: UnixTime,
-    /// How often in a row.
+    /// How often in a row, each time after the wait was over.
     pub times: u32,
     /// Sequence number of its record (ENR) by then, as far as it is known; 0: no record is known.
     pub record: u64,
@@ -184,12 +184,14 @@ impl AddressBook {
         let seen_by = self.fingerprint;
         let Some(entry) = self.entries.get_mut(id) else { return };
         let before = entry.record.mismatch.take();
-        let (times, record) = before.map_or((0, 0), |mark| (mark.times, mark.record));
+        // As long as it is left alone, it is its own visits that are in vain, not our dials.
+        let again = |mark: &Mismatch| mark.times.saturating_add(u32::from(!mark.holds(now)));
+        let (times, record) = before.map_or((1, 0), |mark| (again(&mark), mark.record));
         entry.record.mismatch = Some(Mismatch {
             kind,
             text: cut(text),
             at: now,
-            times: times.saturating_add(1),
+            times,
             record: record.max(entry.record.record_sequence),
             seen_by,
             reconsidered: false,
