@@ -9,7 +9,7 @@ use chainmesh_proto::discovery::NodeFilter;
 use chainmesh_proto::eth::chain::ChainReader;
 use chainmesh_proto::eth::status::ChainIdentity;
 use chainmesh_proto::module::Module;
-use chainmesh_proto::peers::book::Fingerprint;
+use chainmesh_proto::peers::book::{Fingerprint, MismatchKind};
 use chainmesh_proto::role::NodeRole;
 use chainmesh_proto::session::connection::CloseCause;
 use tokio::sync::{mpsc, watch};
@@ -112,6 +112,11 @@ impl Service {
     pub(crate) fn judge(&mut self, entry: &Entry, cause: &CloseCause) {
         let Some(id) = entry.id else { return };
         let judged = self.bookkeeper.judge(&mut self.manager, unix_time(), &id, cause);
+        // Where the forks differ, the records say so.
+        if let (Some(discovery), Some(false)) = (&self.discovery, judged.map(MismatchKind::is_soft))
+        {
+            discovery.not_ours(id);
+        }
         if judged.is_some() && self.manager.has_target(&id) {
             let peer = entry.name();
             warn!(peer, "a node that is configured does not fit this one: {cause}");

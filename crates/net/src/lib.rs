@@ -309,7 +309,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     });
     let inbox = service::Inbox { accepted, orders: orders_in };
     let companions = service::Companions { tasks: companions, ended };
-    let service = service::Service::new(
+    let mut service = service::Service::new(
         manager,
         local,
         clock,
@@ -318,6 +318,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         inbox,
         bookkeeper,
     );
+    service.discovery.clone_from(&discovery);
     tokio::spawn(service.run(companions));
     Ok(P2pHandle {
         local_id,

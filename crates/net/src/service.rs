@@ -29,7 +29,7 @@ use tracing::{debug, info, warn};
 
 use crate::book::{BookOrder, unix_time};
 use crate::clock::Clock;
-use crate::discovery::Found;
+use crate::discovery::{DiscoveryHandle, Found};
 use crate::event::P2pEvent;
 use crate::handle::PeerStatus;
 use crate::{connection, dial, entropy};
@@ -120,6 +120,8 @@ pub(crate) struct Service {
     pub(crate) accepted: mpsc::Receiver<(TcpStream, SocketAddr)>,
     pub(crate) orders: mpsc::Receiver<Order>,
     pub(crate) bookkeeper: Bookkeeper,
+    /// Told of nodes that do not fit.
+    pub(crate) discovery: Option<DiscoveryHandle>,
     pub(crate) connections: HashMap<ConnectionId, Entry>,
     /// Inbound sockets that the manager has not decided about; it does so at once.
     inbound: HashMap<ConnectionId, (TcpStream, SocketAddr)>,
@@ -161,6 +163,7 @@ impl Service {
             accepted: inbox.accepted,
             orders: inbox.orders,
             bookkeeper,
+            discovery: None,
             connections: HashMap::new(),
             inbound: HashMap::new(),
             tasks: JoinSet::new(),

@@ -154,6 +154,11 @@ impl DiscoveryHandle {
         self.commands.send(Command::SetRecordEntries(entries)).await.map_err(|_| NodeEnded)
     }
 
+    /// A session has shown that a node is not of our network. When too much waits, it is not noted.
+    pub(crate) fn not_ours(&self, id: PeerId) {
+        let _ = self.commands.try_send(Command::NotOurs(id));
+    }
+
     /// Names a node that may be there.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ pub(crate) enum Command {
     Ping(Contact, oneshot::Sender<Option<Duration>>),
     AddNode(Contact),
     SetRecordEntries(Vec<(String, Raw)>),
+    NotOurs(PeerId),
 }
 
 pub(crate) struct Service {
@@ -113,6 +114,7 @@ impl Service {
                 self.machine.handle(now, Input::Ping { ping, contact });
             }
             Command::AddNode(contact) => self.machine.handle(now, Input::AddNode { contact }),
+            Command::NotOurs(id) => self.machine.handle(now, Input::NotOurs { id }),
             Command::SetRecordEntries(entries) => {
                 self.machine.handle(now, Input::SetRecordEntries { entries });
             }

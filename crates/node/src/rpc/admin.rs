@@ -24,9 +24,7 @@ use super::story::{self, PeerReport};
 const REASON_SHOWN: usize = 100;
 
 pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), RegisterMethodError> {
-    module.register_async_method("admin_nodeInfo", |_, context, _| async move {
-        node_info(&context).await
-    })?;
+    module.register_method("admin_nodeInfo", |_, context, _| node_info(context))?;
     module.register_async_method("admin_peers", |_, context, _| async move {
         let peers = context.net.peers().await.map_err(internal)?;
         let local = listen_address(&context);
@@ -152,16 +150,8 @@ fn listen_address(context: &Arc<RpcContext>) -> String {
     context.net.listening().map_or_else(String::new, |address| address.to_string())
 }
 
-async fn node_info(context: &RpcContext) -> Value {
+fn node_info(context: &RpcContext) -> Value {
     let enode = &context.enode;
-    let discovery = context.net.discovery();
-    let udp_port = discovery.as_ref().map_or(0, |discovery| discovery.listening().port());
-    // What others are shown; without discovery nobody asks for it.
-    let report = match &discovery {
-        Some(discovery) => discovery.snapshot().await.ok(),
-        None => None,
-    };
-    let record = report.and_then(|report| Some(report.record?.to_base64()));
     let mut protocols = serde_json::Map::new();
     if let Some(chain) = &context.chain {
         let (spec, head) = (chain.spec(), chain.head());
@@ -178,9 +168,9 @@ async fn node_info(context: &RpcContext) -> Value {
         "id": alloy_primitives::hex::encode(enode.id.node_hash()),
         "name": crate::node::client_name(),
         "enode": enode.to_string(),
-        "enr": record.as_ref().unwrap_or(&context.record),
+        "enr": context.record,
         "ip": enode.host.ip(),
-        "ports": {"discovery": udp_port, "listener": enode.tcp_port},
+        "ports": {"discovery": 0, "listener": enode.tcp_port},
         "listenAddr": context.net.listening(),
         "protocols": protocols,
     })

@@ -171,6 +171,7 @@ impl Discovery {
             }
             Input::SetBootNodes { contacts } => self.boot_nodes = contacts,
             Input::SetRecordEntries { entries } => self.own.set_entries(&self.config.key, entries),
+            Input::NotOurs { id } => self.not_ours(&id),
             Input::Lookup { lookup, target } => {
                 self.start_lookup(now, lookup, target, Wanted::ByUser);
             }
