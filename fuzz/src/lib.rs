@@ -33,7 +33,7 @@ pub use peers::peers_ops;
 pub use pool::{mempool_ops, mempool_transaction};
 pub use session::{frames, handshake, session_pair, snappy};
 pub use sync::sync_ops;
-pub use text::{disconnect, enode, hello, record};
+pub use text::{disconnect, enode, hello, record, role};
 pub use tls::{tls_handshake, tls_stream};
 
 /// A target: returns if the decoder kept its promise on these bytes, panics if not.
@@ -65,6 +65,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("peer_id", peer_id),
     ("peers_ops", peers_ops),
     ("record", record),
+    ("role", role),
     ("session_pair", session_pair),
     ("snappy", snappy),
     ("sync_ops", sync_ops),
