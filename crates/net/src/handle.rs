@@ -55,6 +55,8 @@ pub struct NodeEnded;
 pub struct PeerStatus {
     /// What the peer manager knows.
     pub info: PeerInfo,
+    /// Our end of the connection.
+    pub local_address: Option<SocketAddr>,
     /// Bytes received.
     pub bytes_in: u64,
     /// Bytes sent.
@@ -78,6 +80,7 @@ impl PeerStatus {
         let traffic = link.map(Link::traffic);
         let round_trip = traffic.map_or(0, |traffic| traffic.round_trip.load(Relaxed));
         Self {
+            local_address: None,
             bytes_in: traffic.map_or(0, |traffic| traffic.bytes_in.load(Relaxed)),
             bytes_out: traffic.map_or(0, |traffic| traffic.bytes_out.load(Relaxed)),
             messages_in: traffic.map_or(0, |traffic| traffic.messages_in.load(Relaxed)),

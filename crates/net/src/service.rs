@@ -80,6 +80,7 @@ pub(crate) struct Entry {
     waiting: Option<(TcpStream, SocketAddr)>,
     /// For the log: where the other end is, and who, once it was proved.
     address: Option<SocketAddr>,
+    local_address: Option<SocketAddr>,
     pub(crate) id: Option<PeerId>,
     /// What the peer showed, to be judged again when our lists change.
     certificate: Option<Box<PeerCertificate>>,
@@ -95,6 +96,7 @@ impl Entry {
             link: Arc::default(),
             waiting: None,
             address,
+            local_address: None,
             id: None,
             certificate: None,
             listen_port: 0,
@@ -277,7 +279,8 @@ impl Service {
     pub(crate) fn peers(&self, now: Instant) -> Vec<PeerStatus> {
         let status = |info: PeerInfo| {
             let entry = info.connection.and_then(|conn| self.connections.get(&conn));
-            PeerStatus::new(info, entry.map(|entry| &*entry.link), now)
+            let status = PeerStatus::new(info, entry.map(|entry| &*entry.link), now);
+            PeerStatus { local_address: entry.and_then(|entry| entry.local_address), ..status }
         };
         self.manager.snapshot().peers.into_iter().map(status).collect()
     }
@@ -287,6 +290,7 @@ impl Service {
         match report {
             Report::Dialled(Ok((stream, address))) => {
                 if let Some(entry) = self.connections.get_mut(&conn) {
+                    entry.local_address = stream.local_addr().ok();
                     entry.waiting = Some((stream, address));
                     entry.address = Some(address);
                     self.manager.handle(now, Input::Dialed { conn, result: Ok(address) });
@@ -419,7 +423,8 @@ impl Service {
 
     fn begin_inbound(&mut self, conn: ConnectionId) {
         let Some((stream, address)) = self.inbound.remove(&conn) else { return };
-        let entry = Entry::new(Some(address));
+        let mut entry = Entry::new(Some(address));
+        entry.local_address = stream.local_addr().ok();
         let link = Arc::clone(&entry.link);
         self.connections.insert(conn, entry);
         let (clock, report_to) = (self.clock, self.report_to.clone());

@@ -3,7 +3,6 @@
 use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use alloy_primitives::U256;
 use chainmesh_identity::{Enode, PeerId};
@@ -27,12 +26,11 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
     module.register_method("admin_nodeInfo", |_, context, _| node_info(context))?;
     module.register_async_method("admin_peers", |_, context, _| async move {
         let peers = context.net.peers().await.map_err(internal)?;
-        let local = listen_address(&context);
         let (heads, roles) = (head_numbers(&context), context.net.peer_roles());
         let connected = peers.iter().filter_map(|peer| {
             let head = peer.info.id.and_then(|id| heads.get(&id).copied());
             let role = peer.info.id.and_then(|id| roles.get(&id).copied());
-            ConnectedPeer::new(peer, &local, head, role)
+            ConnectedPeer::new(peer, head, role)
         });
         Ok::<_, ErrorObjectOwned>(connected.collect::<Vec<_>>())
     })?;
@@ -144,10 +142,6 @@ fn head_numbers(context: &RpcContext) -> BTreeMap<PeerId, u64> {
     let report = context.net.sync_report();
     let peers = report.map(|report| report.peers).unwrap_or_default();
     peers.iter().filter_map(|peer| Some((peer.peer, peer.number?))).collect()
-}
-
-fn listen_address(context: &Arc<RpcContext>) -> String {
-    context.net.listening().map_or_else(String::new, |address| address.to_string())
 }
 
 fn node_info(context: &RpcContext) -> Value {

@@ -60,7 +60,7 @@ pub struct ConnectedPeer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerNetwork {
-    /// Our address.
+    /// Our end of the connection.
     pub local_address: String,
     /// Its address.
     pub remote_address: String,
@@ -131,7 +131,6 @@ impl ConnectedPeer {
     /// A connected peer; `None` for one that is not.
     pub(super) fn new(
         status: &PeerStatus,
-        local_address: &str,
         head_number: Option<u64>,
         role: Option<NodeRole>,
     ) -> Option<Self> {
@@ -157,7 +156,9 @@ impl ConnectedPeer {
             enode,
             caps: info.capabilities.clone(),
             network: PeerNetwork {
-                local_address: local_address.to_owned(),
+                local_address: status
+                    .local_address
+                    .map_or_else(String::new, |address| address.to_string()),
                 remote_address: address.to_string(),
                 inbound,
                 trusted: info.kind == Some(NodeKind::Trusted),

@@ -67,6 +67,13 @@ fn roles_are_shown_and_service_for_light_nodes_can_be_refused() {
     let (of_second, of_first) = (peer(&second), peer(&first));
     assert_eq!((&of_second["role"], &of_second["servesLight"]), (&json!("full"), &json!(false)));
     assert_eq!((&of_first["role"], &of_first["servesLight"]), (&json!("full"), &json!(true)));
+    // One connection has two ends.
+    let ends = |peer: &Value| {
+        let network = &peer["network"];
+        (network["localAddress"].clone(), network["remoteAddress"].clone())
+    };
+    let ((local, remote), (other_local, other_remote)) = (ends(&of_first), ends(&of_second));
+    assert_eq!((local, remote), (other_remote, other_local));
     let table = succeeds(&["peers", "--data-dir", &text(first_dir.path())]);
     assert!(table.contains("ROLE") && table.contains("full, serves light"), "{table}");
     assert!(table.contains("role/1"), "{table}");
