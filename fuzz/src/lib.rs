@@ -37,7 +37,7 @@ pub use pool::{mempool_ops, mempool_transaction};
 pub use reach::reach_message;
 pub use session::{frames, handshake, session_pair, snappy};
 pub use sync::sync_ops;
-pub use text::{disconnect, enode, hello, record};
+pub use text::{disconnect, enode, hello, record, role};
 pub use tls::{tls_handshake, tls_stream};
 
 /// A target: returns if the decoder kept its promise on these bytes, panics if not.
@@ -72,6 +72,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("pex_ops", pex_ops),
     ("reach_message", reach_message),
     ("record", record),
+    ("role", role),
     ("session_pair", session_pair),
     ("snappy", snappy),
     ("sync_ops", sync_ops),

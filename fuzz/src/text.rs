@@ -4,6 +4,7 @@ use alloy_rlp::{Decodable, Encodable};
 use chainmesh_identity::record::{record_enode, record_peer_id};
 use chainmesh_identity::{Enode, NodeRecord};
 use chainmesh_wire::devp2p::{DisconnectReason, Hello, MAX_BASE_MESSAGE};
+use chainmesh_wire::role::{MAX_MESSAGE, NodeRole, RoleMessage};
 
 /// Hello of the base protocol.
 pub fn hello(data: &[u8]) {
@@ -29,6 +30,19 @@ pub fn enode(data: &[u8]) {
     let Ok(enode) = text.parse::<Enode>() else { return };
     let again = enode.to_string();
     assert_eq!(again.parse::<Enode>(), Ok(enode), "{again}");
+}
+
+/// What a node says that it is: the message of `role/1`, and the entry of a node record.
+pub fn role(data: &[u8]) {
+    if let Ok(message) = RoleMessage::decode(data) {
+        assert!(data.len() <= MAX_MESSAGE);
+        assert_eq!(RoleMessage::decode(&message.encode()), Ok(message));
+    }
+    if let Ok(role) = NodeRole::decode_entry(data) {
+        assert_eq!(NodeRole::decode_entry(&role.encode_entry()), Ok(role));
+        // Everybody has something for a full node, but for a light one.
+        assert_eq!(role.fits(NodeRole::UNSAID), role != NodeRole::Light);
+    }
 }
 
 /// A node record, as text and as RLP.

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_proto::discovery::Protocol;
 use chainmesh_proto::peers::book::{
-    Ban, BookError, Changes, ConnectionFacts, PeerRecord, UnixTime,
+    AddressBook, Ban, BookError, Changes, ConnectionFacts, PeerRecord, UnixTime,
 };
 use chainmesh_proto::peers::{Direction, Input, NodeKind, PeerEvent, TargetKey};
 use chainmesh_wire::devp2p::DisconnectReason;
@@ -49,6 +49,27 @@ pub struct PeerStory {
     pub address_ban: Option<Ban>,
     /// The node's clock, Unix time in seconds: times of the record are to be compared with it.
     pub now: UnixTime,
+}
+
+/// Somebody whom the operator keeps out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Banned {
+    /// A node, and where it was last known to listen.
+    Node(PeerId, Option<Enode>, Ban),
+    /// Everybody at an address.
+    Address(IpAddr, Ban),
+}
+
+impl Banned {
+    /// Nodes by ID, then addresses.
+    fn all(book: &AddressBook) -> Vec<Self> {
+        let nodes = book.records().filter_map(|record| {
+            let enode = Some(record.enode.clone()).filter(|enode| enode.tcp_port != 0);
+            Some(Self::Node(record.enode.id, enode, record.ban.clone()?))
+        });
+        let addresses = book.banned_ips().map(|(ip, ban)| Self::Address(ip, ban.clone()));
+        nodes.chain(addresses).collect()
+    }
 }
 
 /// Why a wish of the operator is not carried out.
@@ -91,6 +112,7 @@ pub(crate) enum BookOrder {
         answer: oneshot::Sender<Result<(), BookError>>,
     },
     UnbanAddress(IpAddr, oneshot::Sender<bool>),
+    Bans(oneshot::Sender<Vec<Banned>>),
     Changes(oneshot::Sender<Changes>),
     Stories(PeerQuery, oneshot::Sender<Vec<PeerStory>>),
 }
@@ -194,6 +216,9 @@ impl Service {
                 let was = book.unban_ip(ip);
                 self.manager.handle(now, Input::UnbanAddress { ip });
                 let _ = answer.send(was);
+            }
+            BookOrder::Bans(answer) => {
+                let _ = answer.send(Banned::all(book));
             }
             BookOrder::Changes(answer) => {
                 let _ = answer.send(book.take_changes());

@@ -11,6 +11,7 @@ use chainmesh_proto::peers::book::AddressBook;
 use chainmesh_proto::peers::{
     ACCEPT_BURST, ACCEPT_RATE, DEFAULT_MAX_PEERS, MAX_PENDING_INBOUND, NodeKind, default_min_peers,
 };
+use chainmesh_proto::role::NodeRole;
 use chainmesh_proto::session::SessionKind;
 
 use crate::amop::AmopOptions;
@@ -78,6 +79,10 @@ pub struct P2pConfig {
     pub tls: Option<TlsConfig>,
     /// The chain that the `eth` module speaks about; without one, `eth` is not spoken.
     pub chain: Option<EthChain>,
+    /// What this node is on its chain, as [`role/1`](chainmesh_proto::role) and its record (ENR) say it:
+    /// full by default, and with service for light nodes. Without [`chain`](Self::chain), and in a
+    /// consortium, it is not said: there the mesh tells the roles.
+    pub role: NodeRole,
     /// The consortium mesh; without it, messages go to direct peers only, through modules.
     pub mesh: Option<MeshOptions>,
     /// The broker of AMOP, for SDKs of applications; only with a mesh.
@@ -126,6 +131,7 @@ impl P2pConfig {
             session: SessionKind::Rlpx,
             tls: None,
             chain: None,
+            role: NodeRole::default(),
             mesh: None,
             amop: None,
             discovery: None,

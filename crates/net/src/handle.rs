@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::time::Duration;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chainmesh_identity::{Enode, Host, PeerId};
@@ -12,6 +12,7 @@ use chainmesh_proto::eth::sync::SyncReport;
 use chainmesh_proto::eth::transactions::GossipReport;
 use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo, Report as PeerReport, TargetKey};
 use chainmesh_proto::pex::{PexModule, PexReport};
+use chainmesh_proto::role::{NodeRole, RoleModule};
 use chainmesh_proto::session::Link;
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
@@ -47,6 +48,7 @@ pub struct P2pHandle {
     pub(crate) alarm: watch::Receiver<Option<TooFewPeers>>,
     pub(crate) pex: Option<PexModule>,
     pub(crate) reach: Option<ReachHandle>,
+    pub(crate) roles: Option<Arc<RoleModule>>,
 }
 
 /// The node has ended.
@@ -59,6 +61,8 @@ pub struct NodeEnded;
 pub struct PeerStatus {
     /// What the peer manager knows.
     pub info: PeerInfo,
+    /// Our end of the connection.
+    pub local_address: Option<SocketAddr>,
     /// Bytes received.
     pub bytes_in: u64,
     /// Bytes sent.
@@ -82,6 +86,7 @@ impl PeerStatus {
         let traffic = link.map(Link::traffic);
         let round_trip = traffic.map_or(0, |traffic| traffic.round_trip.load(Relaxed));
         Self {
+            local_address: None,
             bytes_in: traffic.map_or(0, |traffic| traffic.bytes_in.load(Relaxed)),
             bytes_out: traffic.map_or(0, |traffic| traffic.bytes_out.load(Relaxed)),
             messages_in: traffic.map_or(0, |traffic| traffic.messages_in.load(Relaxed)),
@@ -118,7 +123,8 @@ impl P2pHandle {
         self.listening
     }
 
-    /// The enode URL under which the node can be reached at the address it listens on. A node that
+    /// The enode URL under which the node can be reached at the address it listens on, with the UDP port
+    /// of discovery if there is one. A node that
     /// listens on all addresses is named by its loopback address.
     #[must_use]
     pub fn enode(&self) -> Option<Enode> {
@@ -128,7 +134,16 @@ impl P2pHandle {
             ip if ip.is_ipv4() => core::net::Ipv4Addr::LOCALHOST.into(),
             _ => core::net::Ipv6Addr::LOCALHOST.into(),
         };
-        Some(Enode::new(self.local_id, ip, address.port()))
+        let enode = Enode::new(self.local_id, ip, address.port());
+        let udp_port = self.discovery.as_ref().map(|discovery| discovery.listening().port());
+        Some(Enode { udp_port: udp_port.unwrap_or(enode.udp_port), ..enode })
+    }
+
+    /// What each peer says that it is on its chain; one that is not here says nothing, and is taken for
+    /// [`NodeRole::UNSAID`].
+    #[must_use]
+    pub fn peer_roles(&self) -> BTreeMap<PeerId, NodeRole> {
+        self.roles.as_ref().map(|roles| roles.peers()).unwrap_or_default()
     }
 
     /// Peers that are connected now.

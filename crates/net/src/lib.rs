@@ -77,6 +77,7 @@ mod dial;
 pub mod discovery;
 pub mod eth;
 mod event;
+mod fit;
 mod handle;
 pub mod mesh;
 pub mod nat;
@@ -94,6 +95,7 @@ use chainmesh_proto::eth::status::ChainIdentity;
 use chainmesh_proto::peers::book::{AddressBook, Bookkeeper};
 use chainmesh_proto::peers::{DialTarget, Input, PeerManagerConfig};
 use chainmesh_proto::pex::PexConfig;
+use chainmesh_proto::role::RoleModule;
 use chainmesh_proto::session::connection::LocalNode;
 use chainmesh_proto::session::tls::TlsLocal;
 use core::net::SocketAddr;
@@ -103,7 +105,7 @@ use pex::PexService;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinSet;
 
-pub use book::{PeerQuery, PeerStory, PeerWishError};
+pub use book::{Banned, PeerQuery, PeerStory, PeerWishError};
 pub use bytes::Bytes;
 pub use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
 pub use chainmesh_identity::{certificate, tls};
@@ -115,6 +117,7 @@ pub use chainmesh_proto::module::{
     Module, ModuleError, PeerContext, PeerHandler, PeerKind, TopicHandler,
 };
 pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager, Report as PeerReport};
+pub use chainmesh_proto::role::NodeRole;
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
 pub use chainmesh_proto::text::{Escaped, EscapedTo};
 pub use chainmesh_wire::devp2p::{Capability, DisconnectReason};
@@ -205,13 +208,21 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         let target = DialTarget { id: None, host, port };
         manager.handle(clock.now(), Input::AddNode { target, kind: NodeKind::Static });
     }
-    let book = config.book.unwrap_or_else(|| AddressBook::new(local_id, entropy()));
+    let identity = config.chain.as_ref().map(|chain| ChainIdentity {
+        network_id: chain.network_id.unwrap_or(config.chain_id),
+        genesis_hash: config.genesis_hash,
+        forks: chain.forks.clone(),
+        earliest: 0,
+    });
+    let mut book = config.book.unwrap_or_else(|| AddressBook::new(local_id, entropy()));
+    book.set_fingerprint(fit::fingerprint(identity.as_ref(), config.role, &config.modules));
     // Where nobody looks for nodes, only those are dialled who were named.
     let finds = config.discovery.is_some() && config.session == SessionKind::Rlpx;
     let dials = finds || config.pex;
     let mut bookkeeper = Bookkeeper::new(book, dials);
     let (boot, configured) = (&config.boot_nodes, &config.configured_nodes);
     bookkeeper.begin(&mut manager, clock.now(), book::unix_time(), boot, configured);
+    let mut entries = None;
     let discovery = match config.discovery.filter(|_| config.session == SessionKind::Rlpx) {
         Some(mut options) => {
             if options.boot_nodes.is_empty() {
@@ -219,7 +230,8 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
             }
             options.external_ip = options.external_ip.or(config.nat.external());
             let tcp_port = listening.map_or(0, |address| address.port());
-            let options = for_chain(options, config.chain.as_ref());
+            let options = fit::for_chain(options, config.chain.as_ref(), config.role);
+            entries = Some(options.record_entries.clone());
             let port = options.port.or(listening.map(|address| address.port()));
             let mut address =
                 SocketAddr::new(config.listen_address, port.unwrap_or(config.listen_port));
@@ -241,10 +253,22 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     let mut modules = config.modules;
     let mut companions = JoinSet::new();
     let ended = watch::Sender::new(());
-    let eth = config.chain.map(|chain| {
-        let network_id = chain.network_id.unwrap_or(config.chain_id);
-        let (genesis_hash, forks) = (config.genesis_hash, chain.forks.clone());
-        let identity = ChainIdentity { network_id, genesis_hash, forks, earliest: 0 };
+    let mut roles = None;
+    let eth = config.chain.zip(identity).map(|(chain, identity)| {
+        if config.session == SessionKind::Rlpx {
+            let reader = Arc::clone(&chain.chain);
+            let module = RoleModule::new(identity.clone(), reader, config.role);
+            modules.extend(module.module());
+            roles = Some(module);
+        }
+        let at_forks = fit::AtForks {
+            forks: chain.forks.clone(),
+            chain: Arc::clone(&chain.chain),
+            discovery: entries.zip(discovery.as_ref().map(|(handle, _)| handle.clone())),
+            // Weak: this alone does not keep the node alive.
+            orders: orders.downgrade(),
+        };
+        companions.spawn(at_forks.watch(ended.subscribe()));
         let eth =
             EthService::start(&chain, clock, event_tx.clone(), conduct::Witness::new(&orders));
         modules.extend(eth.modules(&chain, &identity));
@@ -307,8 +331,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         let found = move |found: discovery::Found| {
             if let Some(orders) = weak.upgrade() {
                 // When the control plane is behind, there are enough to dial.
-                let _ =
-                    orders.try_send(service::Order::Found(Box::new(found.enode), found.protocol));
+                let _ = orders.try_send(service::Order::Found(Box::new(found)));
             }
         };
         companions.spawn(service.run(ended.subscribe(), found));
@@ -346,6 +369,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         conduct::Floor::new(alarm),
     );
     service.pex.clone_from(&pex);
+    service.discovery.clone_from(&discovery);
     tokio::spawn(service.run(companions));
     Ok(P2pHandle {
         local_id,
@@ -361,19 +385,8 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         alarm: alarm_heard,
         pex,
         reach,
+        roles,
     })
-}
-
-/// What a node with a chain says in its record, and whom it takes for one of its network.
-fn for_chain(
-    mut options: discovery::DiscoveryOptions,
-    chain: Option<&EthChain>,
-) -> discovery::DiscoveryOptions {
-    let Some(EthChain { chain, forks, .. }) = chain else { return options };
-    options.record_entries.push(discovery::eth_entry(&**chain, forks));
-    let ours = || discovery::of_our_chain(Arc::clone(chain), forks.clone());
-    options.filter = options.filter.or_else(|| Some(ours()));
-    options
 }
 
 /// 32 bytes from the system's random number generator, with which the protocol machines are

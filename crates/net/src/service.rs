@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use chainmesh_identity::{Enode, PeerId};
-use chainmesh_proto::discovery::Protocol;
+use chainmesh_identity::PeerId;
 use chainmesh_proto::module::PeerKind;
 use chainmesh_proto::peers::book::{Bookkeeper, LOOK_INTO_BOOK};
 use chainmesh_proto::peers::{
@@ -32,6 +31,7 @@ use tracing::{debug, info, warn};
 use crate::book::{BookOrder, unix_time};
 use crate::clock::Clock;
 use crate::conduct::Floor;
+use crate::discovery::{DiscoveryHandle, Found};
 use crate::event::P2pEvent;
 use crate::handle::PeerStatus;
 use crate::pex::PexOrder;
@@ -59,7 +59,9 @@ pub(crate) enum Order {
     /// Judge the certificates of all peers again, and end the sessions of those that are refused.
     JudgeAgain(oneshot::Sender<usize>),
     /// Discovery found a node.
-    Found(Box<Enode>, Protocol),
+    Found(Box<Found>),
+    /// The head of the chain has passed a fork.
+    ForkPassed,
     /// Something about the address book.
     Book(BookOrder),
     /// A peer did something wrong: what, and in words.
@@ -89,7 +91,8 @@ pub(crate) struct Entry {
     waiting: Option<(TcpStream, SocketAddr)>,
     /// For the log: where the other end is, and who, once it was proved.
     address: Option<SocketAddr>,
-    id: Option<PeerId>,
+    local_address: Option<SocketAddr>,
+    pub(crate) id: Option<PeerId>,
     /// What the peer showed, to be judged again when our lists change.
     certificate: Option<Box<PeerCertificate>>,
     /// Where it says that it listens; 0: it does not say.
@@ -104,6 +107,7 @@ impl Entry {
             link: Arc::default(),
             waiting: None,
             address,
+            local_address: None,
             id: None,
             certificate: None,
             listen_port: 0,
@@ -112,7 +116,7 @@ impl Entry {
     }
 
     /// Who and where, for a person.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let id = self.id.map_or_else(|| "?".to_owned(), |id| id.short());
         self.address.map_or_else(|| id.clone(), |address| format!("{id}@{address}"))
     }
@@ -131,6 +135,8 @@ pub(crate) struct Service {
     pub(crate) bookkeeper: Bookkeeper,
     pub(crate) floor: Floor,
     pub(crate) pex: Option<PexModule>,
+    /// Told of nodes that do not fit.
+    pub(crate) discovery: Option<DiscoveryHandle>,
     pub(crate) connections: HashMap<ConnectionId, Entry>,
     /// Inbound sockets that the manager has not decided about; it does so at once.
     inbound: HashMap<ConnectionId, (TcpStream, SocketAddr)>,
@@ -175,6 +181,7 @@ impl Service {
             bookkeeper,
             floor,
             pex: None,
+            discovery: None,
             connections: HashMap::new(),
             inbound: HashMap::new(),
             tasks: JoinSet::new(),
@@ -260,7 +267,11 @@ impl Service {
             Order::PeerReport(answer) => {
                 let _ = answer.send(self.manager.snapshot());
             }
-            Order::Found(enode, protocol) => self.found(&enode, protocol),
+            Order::Found(found) => {
+                self.found(&found.enode, found.protocol);
+                self.heard_record(&found);
+            }
+            Order::ForkPassed => self.bookkeeper.book.fork_passed(),
             Order::Book(order) => self.book_order(order),
             Order::Offence(id, offence, words) => self.accused(id, offence, words),
             Order::Merit(id, merit) => self.manager.handle(now, Input::Merit { id, merit }),
@@ -290,7 +301,8 @@ impl Service {
     pub(crate) fn peers(&self, now: Instant) -> Vec<PeerStatus> {
         let status = |info: PeerInfo| {
             let entry = info.connection.and_then(|conn| self.connections.get(&conn));
-            PeerStatus::new(info, entry.map(|entry| &*entry.link), now)
+            let status = PeerStatus::new(info, entry.map(|entry| &*entry.link), now);
+            PeerStatus { local_address: entry.and_then(|entry| entry.local_address), ..status }
         };
         self.manager.snapshot().peers.into_iter().map(status).collect()
     }
@@ -300,6 +312,7 @@ impl Service {
         match report {
             Report::Dialled(Ok((stream, address))) => {
                 if let Some(entry) = self.connections.get_mut(&conn) {
+                    entry.local_address = stream.local_addr().ok();
                     entry.waiting = Some((stream, address));
                     entry.address = Some(address);
                     self.manager.handle(now, Input::Dialed { conn, result: Ok(address) });
@@ -386,6 +399,7 @@ impl Service {
         self.manager.handle(now, Input::Closed { conn, reason, by });
         self.carry_out();
         self.bookkeeper.cause = None;
+        self.judge(&entry, cause);
     }
 
     /// Does what the manager says.
@@ -438,7 +452,8 @@ impl Service {
 
     fn begin_inbound(&mut self, conn: ConnectionId) {
         let Some((stream, address)) = self.inbound.remove(&conn) else { return };
-        let entry = Entry::new(Some(address));
+        let mut entry = Entry::new(Some(address));
+        entry.local_address = stream.local_addr().ok();
         let link = Arc::clone(&entry.link);
         self.connections.insert(conn, entry);
         let (clock, report_to) = (self.clock, self.report_to.clone());

@@ -94,6 +94,8 @@ pub struct ConfigFile {
     pub nat: Option<NatChoice>,
     /// Whether no peer is asked to dial back, and none is dialled back.
     pub no_reach: bool,
+    /// Whether light nodes are refused.
+    pub no_serve_light: bool,
     /// Address under which others reach the node.
     pub external_ip: Option<IpAddr>,
     /// Peers at most.

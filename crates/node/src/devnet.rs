@@ -2,7 +2,7 @@
 //! over TLS.
 //!
 //! Node 1 makes the blocks (or imports them from a file); the others know nothing but its enode
-//! URL. Each has a data directory of its own, so `chainmesh peers` and `geth attach` reach it there.
+//! URL, and find each other by discovery. Each has a data directory of its own, so `chainmesh peers` and `geth attach` reach it there.
 
 mod accounts;
 mod chatter;
@@ -49,6 +49,8 @@ pub(crate) struct DevnetOptions {
     pub(crate) chain: Option<(PathBuf, PathBuf)>,
     /// Whether it is a consortium: certificates, TLS, a mesh.
     pub(crate) consortium: bool,
+    /// Whether its nodes look for each other; if not, they are connected to the first one alone.
+    pub(crate) discovery: bool,
     /// Transactions that the network makes by itself, a second.
     pub(crate) transactions: u32,
     /// JSON lines instead of a table.

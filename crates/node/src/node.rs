@@ -20,7 +20,9 @@ use chainmesh_net::discovery::DiscoveryOptions;
 use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
 use chainmesh_net::nat::NatChoice;
 use chainmesh_net::tls::{TlsMaterial, Versions};
-use chainmesh_net::{EthChain, NodeKind, P2pConfig, P2pHandle, SessionKind, StartError, TlsConfig};
+use chainmesh_net::{
+    EthChain, NodeKind, NodeRole, P2pConfig, P2pHandle, SessionKind, StartError, TlsConfig,
+};
 use chainmesh_proto::eth::chain::ChainReader;
 use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
 use chainmesh_wire::eth::EthVersion;
@@ -66,6 +68,8 @@ pub struct NodeOptions {
     pub nat: NatChoice,
     /// Whether peers are asked to dial back, and dialled back.
     pub reach: bool,
+    /// What the node is on its chain, as it tells its peers.
+    pub role: NodeRole,
     /// As `boot_nodes`, beside `max_peers`.
     pub trusted_peers: Vec<Enode>,
     /// Peers at most, trusted ones not counted.
@@ -119,6 +123,7 @@ impl NodeOptions {
             pex: false,
             nat: NatChoice::None,
             reach: false,
+            role: NodeRole::default(),
             trusted_peers: Vec::new(),
             max_peers: DEFAULT_MAX_PEERS,
             min_peers: None,
@@ -459,6 +464,7 @@ fn network(options: &NodeOptions, consortium: Option<&Consortium>) -> P2pConfig 
     config.pex = options.pex;
     config.nat = options.nat;
     config.reach = options.reach;
+    config.role = options.role;
     let trusted = options.trusted_peers.iter().cloned();
     config.configured_nodes = trusted.map(|node| (node, NodeKind::Trusted)).collect();
     config.client_name = client_name();

@@ -11,6 +11,7 @@
 //! | [`peers`] | whom to dial, whom to let in, which connection to keep |
 //! | [`pex`] | which nodes peers tell each other of |
 //! | [`reach`] | whether others can reach this node |
+//! | [`role`] | what two nodes are for each other, before anything else |
 //! | [`session`] | who is at the other end, and what the bytes mean |
 //! | [`mesh`] | how a consortium's members find, reach and know each other |
 //! | [`amop`] | who gets a message on a topic |
@@ -30,6 +31,7 @@ pub mod module;
 pub mod peers;
 pub mod pex;
 pub mod reach;
+pub mod role;
 pub mod session;
 pub mod text;
 pub mod time;

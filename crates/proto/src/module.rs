@@ -213,6 +213,12 @@ impl PeerContext {
         self.link.end_handshake();
     }
 
+    /// Whether both are of the same session.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.link, &other.link)
+    }
+
     /// Bytes that wait to be sent to this peer, all modules together.
     #[must_use]
     pub fn queued(&self) -> usize {

@@ -10,6 +10,7 @@
 //! | [`mesh`] | The consortium mesh: FISCO BCOS packets, 3.x (V0 to V3) and 2.x (RC2) |
 //! | [`pex`] | Peer exchange: nodes tell each other of nodes |
 //! | [`reach`] | Being dialled back: whether others can reach a node |
+//! | [`role`] | What a node is for others: full or light |
 
 #![cfg_attr(
     not(test),
@@ -24,5 +25,6 @@ pub mod eth;
 pub mod mesh;
 pub mod pex;
 pub mod reach;
+pub mod role;
 
 pub use error::DecodeError;

@@ -7,7 +7,7 @@ use chainmesh_identity::{Enode, PeerId};
 use chainmesh_proto::peers::book::Changes;
 use tokio::sync::oneshot;
 
-use super::{BookOrder, PeerQuery, PeerStory, PeerWishError};
+use super::{Banned, BookOrder, PeerQuery, PeerStory, PeerWishError};
 use crate::handle::{NodeEnded, P2pHandle};
 use crate::service::Order;
 
@@ -84,6 +84,15 @@ impl P2pHandle {
     /// When the node has ended.
     pub async fn unban_address(&self, ip: IpAddr) -> Result<bool, NodeEnded> {
         self.ask_book(|answer| BookOrder::UnbanAddress(ip, answer)).await
+    }
+
+    /// Everybody whom the operator keeps out, at most
+    /// [`MAX_PINNED`](chainmesh_proto::peers::book::MAX_PINNED) nodes and as many addresses.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn bans(&self) -> Result<Vec<Banned>, NodeEnded> {
+        self.ask_book(BookOrder::Bans).await
     }
 
     /// Everything that is known of the peers that are meant, at most sixteen.

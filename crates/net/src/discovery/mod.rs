@@ -1,6 +1,7 @@
 //! Discovery on a UDP socket: who else is there.
 
 mod eth_entry;
+mod role_entry;
 mod service;
 mod v5;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use alloy_primitives::Bytes as Raw;
-use chainmesh_identity::{Enode, Host, NodeKey, NodeRecord, PeerId};
+use chainmesh_identity::{Enode, Host, NodeKey, PeerId};
 use chainmesh_proto::discovery::{
     Discovery, DiscoveryConfig, MAX_INBOUND_PER_BUCKET, NodeFilter, Protocol, Report, WallClock,
     is_lan,
@@ -29,10 +30,12 @@ use v5::{V5, V5Options};
 
 pub use v5::{Discv5Entry, Discv5Report};
 
+pub use chainmesh_identity::NodeRecord;
 pub use chainmesh_proto::discovery::{Answer, Question, may_relay};
 pub use chainmesh_wire::discv4::Contact;
 pub use eth_entry::fork_id;
 pub(crate) use eth_entry::{eth_entry, of_our_chain};
+pub(crate) use role_entry::{fits_role, role_entry};
 
 /// Questions of the owner that wait, at most.
 const COMMANDS: usize = 64;
@@ -205,6 +208,22 @@ impl DiscoveryHandle {
         question: Question,
     ) -> Result<Option<Answer>, NodeEnded> {
         self.ask(|answer| Command::Query(contact, question, answer)).await
+    }
+
+    /// Replaces the further entries of the own record ([`DiscoveryOptions::record_entries`]): each a key
+    /// and the RLP of its value. If they differ from those before, the record has a new sequence number,
+    /// and nodes that are asked or ask see that. A node with a chain renews `eth` by itself, and puts back
+    /// the rest of what it was started with whenever its head passes a fork.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn set_record_entries(&self, entries: Vec<(String, Raw)>) -> Result<(), NodeEnded> {
+        self.commands.send(Command::SetRecordEntries(entries)).await.map_err(|_| NodeEnded)
+    }
+
+    /// A session has shown that a node is not of our network. When too much waits, it is not noted.
+    pub(crate) fn not_ours(&self, id: PeerId) {
+        let _ = self.commands.try_send(Command::NotOurs(id));
     }
 
     /// Names a node that may be there.

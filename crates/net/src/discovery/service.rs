@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use alloy_primitives::Bytes as Raw;
 use chainmesh_identity::PeerId;
 use chainmesh_proto::discovery::{
     Answer, Discovery, DiscoveryEvent, Input, LookupId, Output, PingId, Protocol, Question,
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     AddNode(Contact),
     /// Address, UDP port and TCP port under which others reach this node.
     SetAddress(IpAddr, u16, u16),
+    SetRecordEntries(Vec<(String, Raw)>),
+    NotOurs(PeerId),
 }
 
 pub(crate) struct Service {
@@ -168,6 +171,10 @@ impl Service {
                 self.machine.handle(now, Input::Query { query, contact, question });
             }
             Command::AddNode(contact) => self.machine.handle(now, Input::AddNode { contact }),
+            Command::NotOurs(id) => self.machine.handle(now, Input::NotOurs { id }),
+            Command::SetRecordEntries(entries) => {
+                self.machine.handle(now, Input::SetRecordEntries { entries });
+            }
         }
     }
 

@@ -5,6 +5,7 @@ mod consortium;
 mod discovery;
 mod echo;
 mod eth;
+mod fit;
 mod gossip;
 mod mesh;
 mod pex;

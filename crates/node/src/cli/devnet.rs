@@ -13,7 +13,7 @@ use crate::devnet::{self, DevnetOptions};
 ///
 /// Several nodes on loopback, connected over RLPx as they would be over the Internet. The first one
 /// makes a block every period (or has the blocks of a file); the others know nothing but its enode
-/// URL, and synchronise. Some accounts have money, and the last node sends a few payments; each node
+/// URL, find each other through it (discovery over UDP), and synchronise. Some accounts have money, and the last node sends a few payments; each node
 /// serves JSON-RPC at the address that it prints, from 8545 on if these ports are free. A terminal shows a live table; other output gets one line a second.
 /// q, Ctrl-C or SIGTERM ends it, with a summary.
 ///
@@ -61,6 +61,9 @@ pub(super) struct DevnetArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 2,
           value_parser = clap::value_parser!(u32).range(0..=1000))]
     transactions: u32,
+    /// Let no node look for others: each is connected to the first one alone (a consortium never looks)
+    #[arg(long)]
+    no_discovery: bool,
     /// Make it a consortium: a CA, certificates, TLS, and a mesh in which one pair has no link
     #[arg(long)]
     consortium: bool,
@@ -101,6 +104,7 @@ pub(super) fn run(args: DevnetArgs) -> anyhow::Result<()> {
         temporary: temporary.is_some(),
         chain: args.genesis.zip(args.chain),
         consortium: args.consortium,
+        discovery: !args.no_discovery && !args.consortium,
         transactions: args.transactions,
         json: args.json,
     };

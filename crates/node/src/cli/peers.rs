@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::output;
 use super::running::refusal;
 use crate::ipc::client::IpcClient;
-use crate::rpc::peers::{ConnectedPeer, WantedPeer};
+use crate::rpc::peers::{BannedPeer, ConnectedPeer, WantedPeer};
 use crate::rpc::reach::Reachability;
 
 const NOT_UNDERSTOOD: &str = "the node's answer cannot be understood; is it of another version?";
@@ -24,8 +24,9 @@ const NOT_UNDERSTOOD: &str = "the node's answer cannot be understood; is it of a
 ///
 /// Two tables: the peers that are connected, and those that are wanted and not connected, with the
 /// reason and the time of the next try. HEAD is the last block that a peer has told this node of,
-/// RTT the last round trip that was measured, SLOT what the peer is counted as, and SCORE what it has
-/// earned: below zero for what it did wrong, above for good conduct.
+/// RTT the last round trip that was measured, SLOT what the peer is counted as, SCORE what it has
+/// earned (below zero for what it did wrong, above for good conduct), and ROLE what it says that it is
+/// on its chain.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -35,6 +36,7 @@ Examples:
   chainmesh peers --data-dir ./node
   chainmesh peers --data-dir ./node --why 203.0.113.7
   chainmesh peers --data-dir ./node --why 3c60d5fa
+  chainmesh peers --data-dir ./node --bans
   chainmesh peers --data-dir ./node --json | jq '.connected[].name'
   chainmesh peers add --data-dir ./node 'enode://3c60…@203.0.113.7:30303'
   chainmesh peers ban --data-dir ./node 3c60d5fa… --for 3600"
@@ -54,6 +56,9 @@ struct ShowArgs {
     /// Tell everything about one peer: its enode URL, the beginning of its ID, or its host
     #[arg(long, value_name = "PEER")]
     why: Option<String>,
+    /// Show who is banned: nodes and IP addresses
+    #[arg(long, conflicts_with = "why")]
+    bans: bool,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -105,6 +110,7 @@ pub(super) fn run(args: &PeersArgs) -> anyhow::Result<()> {
         (Some(wish), _) => carry_out(wish),
         (None, Some(show)) => match &show.why {
             Some(peer) => why::run(&show.data_dir, peer, show.json),
+            None if show.bans => show_bans(show),
             None => show_all(show),
         },
         (None, None) => anyhow::bail!("--data-dir DIR is missing"),
@@ -192,6 +198,35 @@ fn reachable(reach: &Reachability) -> String {
     text
 }
 
+fn show_bans(args: &ShowArgs) -> anyhow::Result<()> {
+    let answer = super::runtime()?.block_on(async {
+        IpcClient::connect(&args.data_dir).await?.call("admin_bannedPeers", json!([])).await
+    })?;
+    if args.json {
+        return output::line(&answer.to_string());
+    }
+    let bans: Vec<BannedPeer> = serde_json::from_value(answer).context(NOT_UNDERSTOOD)?;
+    if bans.is_empty() {
+        return output::line("Nobody is banned.");
+    }
+    let now = crate::unix_time();
+    let mut table = table(&["WHO", "WHERE", "SINCE", "FOR ANOTHER", "REASON"]);
+    for BannedPeer { id, enode, address, ban } in &bans {
+        let place = enode.as_ref().and_then(|enode| Some(enode.rsplit_once('@')?.1));
+        table.add_row([
+            id.as_deref().map_or_else(|| "everybody".to_owned(), short),
+            Escaped(address.as_deref().or(place).unwrap_or("-")).to_string(),
+            format!("{} ago", span(now.saturating_sub(ban.since) as f64)),
+            ban.until.map_or_else(
+                || "until it is lifted".to_owned(),
+                |until| span(until.saturating_sub(now) as f64),
+            ),
+            Escaped(&ban.reason).to_string(),
+        ]);
+    }
+    output::line(&table.to_string())
+}
+
 fn show(connected: Value, wanted: Value) -> anyhow::Result<()> {
     let connected: Vec<ConnectedPeer> =
         serde_json::from_value(connected).context(NOT_UNDERSTOOD)?;
@@ -216,6 +251,7 @@ fn connected_table(peers: &[ConnectedPeer]) -> Table {
         "SCORE",
         "ADDRESS",
         "CLIENT",
+        "ROLE",
         "CAPABILITIES",
         "RTT",
         "HEAD",
@@ -231,6 +267,7 @@ fn connected_table(peers: &[ConnectedPeer]) -> Table {
             peer.score.to_string(),
             Escaped(&peer.network.remote_address).to_string(),
             Escaped(&peer.name).to_string(),
+            role(peer),
             capabilities(&peer.caps),
             peer.rtt_millis.map_or_else(unknown, |rtt| format!("{rtt:.1} ms")),
             peer.head_number.map_or_else(unknown, |number| number.to_string()),
@@ -239,7 +276,7 @@ fn connected_table(peers: &[ConnectedPeer]) -> Table {
             peer.connected_seconds.map_or_else(unknown, span),
         ]);
     }
-    for column in [3, 7, 8, 9, 10, 11] {
+    for column in [3, 8, 9, 10, 11, 12] {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -261,6 +298,15 @@ fn wanted_table(peers: &[WantedPeer]) -> Table {
         ]);
     }
     table
+}
+
+/// What a peer says that it is.
+fn role(peer: &ConnectedPeer) -> String {
+    match (&peer.role, peer.serves_light) {
+        (Some(role), Some(true)) => format!("{role}, serves light"),
+        (Some(role), _) => role.clone(),
+        (None, _) => unknown(),
+    }
 }
 
 /// Columns with two spaces between them; a narrow terminal wraps the cells.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use chainmesh_chain::{ChainSpec, clique};
 use chainmesh_identity::{BootNode, Enode, NodeKey, NodeRecord, key_file, keystore};
+use chainmesh_net::NodeRole;
 use chainmesh_net::discovery::DiscoveryOptions;
 use chainmesh_net::mesh::NodeType;
 use chainmesh_net::nat::NatChoice;
@@ -114,6 +115,9 @@ pub(super) struct RunArgs {
     /// Do not ask peers whether they can connect to this node, and do not try it for them
     #[arg(long)]
     no_reach: bool,
+    /// Take no light nodes as peers: those that follow the chain by its headers, and have nothing to give
+    #[arg(long)]
+    no_serve_light: bool,
     /// Address under which others reach this node [default: what other nodes see]
     #[arg(long, value_name = "ADDR")]
     external_ip: Option<IpAddr>,
@@ -219,6 +223,7 @@ impl RunArgs {
             no_pex: self.no_pex || file.no_pex,
             no_discovery_v5: self.no_discovery_v5 || file.no_discovery_v5,
             no_reach: self.no_reach || file.no_reach,
+            no_serve_light: self.no_serve_light || file.no_serve_light,
             external_ip: self.external_ip.or(file.external_ip),
             nat: self.nat.or(file.nat),
             consortium: self.consortium || file.p2p.session == Some(SessionChoice::Tls),
@@ -428,6 +433,7 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     options.nat = args.nat.unwrap_or_default();
     options.nat.check().context("--nat")?;
     options.trusted_peers.clone_from(&args.trusted_peer);
+    options.role = NodeRole::Full { serves_light: !args.no_serve_light };
     options.network_id = args.network_id;
     options.eth69 = args.eth69;
     options.validator = validator;

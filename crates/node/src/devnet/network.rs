@@ -11,6 +11,7 @@ use chainmesh_chain::genesis::{DevNetwork, dev_clique};
 use chainmesh_chain::{Chain, ChainSpec, Consensus, clique};
 use chainmesh_identity::Enode;
 use chainmesh_identity::key_file::{self, KEY_FILE_NAME};
+use chainmesh_net::discovery::DiscoveryOptions;
 use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
 use tokio::task::JoinHandle;
 
@@ -33,6 +34,13 @@ const RPC_PORT: u16 = 8545;
 
 /// Name of the genesis file in the directory of a development network.
 const GENESIS_FILE: &str = "genesis.json";
+
+/// Nodes that find each other and are all connected, each with each: 190 sessions.
+const SMALL: usize = 20;
+
+/// Peers at most of a node that finds them in a network that is not [`SMALL`]: a hundred nodes have some
+/// 450 sessions, each with two sockets in this process.
+const SOME_PEERS: usize = 8;
 
 /// Seconds between two blocks of a new network when nobody says.
 const DEFAULT_PERIOD: u64 = 1;
@@ -92,6 +100,8 @@ pub(super) struct Network {
     /// The directory of the network, if it is a consortium.
     consortium: Option<PathBuf>,
     chatter: Option<Chatter>,
+    /// Whether the nodes look for each other.
+    discovery: bool,
     /// Payments a second, and those under way.
     transactions: u32,
     traffic: Option<Traffic>,
@@ -120,6 +130,7 @@ impl Network {
             begun: false,
             consortium,
             chatter: None,
+            discovery: options.discovery,
             transactions: options.transactions,
             traffic: None,
         };
@@ -188,7 +199,7 @@ impl Network {
         let mut started: Vec<Enode> = Vec::new();
         // All of the others want the first one, and a part of its slots is not for inbound peers.
         let count = self.members.len();
-        let max_peers = (count * 2).max(DEFAULT_MAX_PEERS);
+        let star = (count * 2).max(DEFAULT_MAX_PEERS);
         for (index, member) in self.members.iter_mut().enumerate() {
             let Some(data) = member.data.take() else { continue };
             let key = data.key()?;
@@ -197,7 +208,9 @@ impl Network {
             let mut options = NodeOptions::new(data, key);
             options.listen_address = Ipv4Addr::LOCALHOST.into();
             options.port = 0;
-            options.max_peers = max_peers;
+            let is_crowded = self.discovery && index > 0 && count > SMALL;
+            options.max_peers = if is_crowded { SOME_PEERS } else { star };
+            options.discovery = self.discovery.then(DiscoveryOptions::default);
             options.rpc = endpoint(index);
             options.validator = validator;
             if self.consortium.is_some() {

@@ -3,8 +3,8 @@
 use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use alloy_primitives::U256;
 use chainmesh_identity::{Enode, PeerId};
 use chainmesh_net::{EscapedTo, PeerQuery};
 use chainmesh_proto::discovery::Report;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::RpcContext;
 use super::error::{RpcResult, internal, refused};
 use super::params::Args;
-use super::peers::{ConnectedPeer, WantedPeer};
+use super::peers::{BannedPeer, ConnectedPeer, WantedPeer};
 use super::pex;
 use super::reach::Reachability;
 use super::story::{self, PeerReport};
@@ -31,11 +31,11 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
     })?;
     module.register_async_method("admin_peers", |_, context, _| async move {
         let peers = context.net.peers().await.map_err(internal)?;
-        let local = listen_address(&context);
-        let heads = head_numbers(&context);
+        let (heads, roles) = (head_numbers(&context), context.net.peer_roles());
         let connected = peers.iter().filter_map(|peer| {
             let head = peer.info.id.and_then(|id| heads.get(&id).copied());
-            ConnectedPeer::new(peer, &local, head)
+            let role = peer.info.id.and_then(|id| roles.get(&id).copied());
+            ConnectedPeer::new(peer, head, role)
         });
         Ok::<_, ErrorObjectOwned>(connected.collect::<Vec<_>>())
     })?;
@@ -83,6 +83,10 @@ pub(super) fn register(module: &mut RpcModule<RpcContext>) -> Result<(), Registe
             Banned::Address(ip) => context.net.unban_address(ip).await,
         };
         was.map_err(internal)
+    })?;
+    module.register_async_method("admin_bannedPeers", |_, context, _| async move {
+        let bans = context.net.bans().await.map_err(internal)?;
+        RpcResult::Ok(bans.iter().map(BannedPeer::from).collect::<Vec<_>>())
     })?;
     module.register_async_method("chainmesh_wantedPeers", |_, context, _| async move {
         let peers = context.net.peers().await.map_err(internal)?;
@@ -135,15 +139,17 @@ async fn add(params: &Params<'_>, context: &RpcContext, trusted: bool) -> RpcRes
     Ok(json!(report))
 }
 
+/// A total difficulty as go-ethereum's `admin_nodeInfo` has it: a number. One that does not fit in 64
+/// bits is a text here, since most readers of JSON would round it.
+fn difficulty(total: U256) -> Value {
+    u64::try_from(total).map_or_else(|_| json!(total.to_string()), |total| json!(total))
+}
+
 /// The heads of the peers, as far as synchronisation knows them.
 fn head_numbers(context: &RpcContext) -> BTreeMap<PeerId, u64> {
     let report = context.net.sync_report();
     let peers = report.map(|report| report.peers).unwrap_or_default();
     peers.iter().filter_map(|peer| Some((peer.peer, peer.number?))).collect()
-}
-
-fn listen_address(context: &Arc<RpcContext>) -> String {
-    context.net.listening().map_or_else(String::new, |address| address.to_string())
 }
 
 /// What discovery says of itself, beyond what go-ethereum says: what the node advertises, what others
@@ -185,6 +191,7 @@ async fn node_info(context: &RpcContext) -> Value {
         let (spec, head) = (chain.spec(), chain.head());
         let eth = json!({
             "network": context.network_id,
+            "difficulty": difficulty(head.total_difficulty),
             "genesis": spec.genesis_hash(),
             "config": spec.config(),
             "head": head.hash,

@@ -1,9 +1,11 @@
 //! Peers as `admin_peers` and `chainmesh_wantedPeers` show them.
 
-use chainmesh_net::{DisconnectReason, NodeKind, PeerStatus};
+use chainmesh_net::{Banned, DisconnectReason, NodeKind, NodeRole, PeerStatus};
 use chainmesh_proto::peers::{ClosedBy, Direction, Outcome, PeerState, Slot};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+use super::story::BanReport;
 
 /// A connected peer, in go-ethereum's shape; from `direction` on it is ours alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,12 @@ pub struct ConnectedPeer {
     /// Below zero for what it did wrong, above for good conduct; fades with time.
     #[serde(default)]
     pub score: i32,
+    /// `full` or `light`, as it says by `role/1`; `null`: it does not say, and is taken for full.
+    #[serde(default)]
+    pub role: Option<String>,
+    /// Whether it takes light nodes as peers, as it says.
+    #[serde(default)]
+    pub serves_light: Option<bool>,
     /// Where it is in its life.
     pub state: String,
     /// The public key in hex without `0x`, as in an enode URL.
@@ -55,7 +63,7 @@ pub struct ConnectedPeer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PeerNetwork {
-    /// Our address.
+    /// Our end of the connection.
     pub local_address: String,
     /// Its address.
     pub remote_address: String,
@@ -95,12 +103,42 @@ pub struct WantedPeer {
     pub history: Vec<String>,
 }
 
+/// Somebody whom the operator keeps out. Times are Unix times in seconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BannedPeer {
+    /// The public key in hex without `0x`, for the ban of a node.
+    pub id: Option<String>,
+    /// Where the node was last known to listen.
+    pub enode: Option<String>,
+    /// The IP address, for the ban of one.
+    pub address: Option<String>,
+    /// Since when, until when, what for.
+    #[serde(flatten)]
+    pub ban: BanReport,
+}
+
+impl From<&Banned> for BannedPeer {
+    fn from(banned: &Banned) -> Self {
+        let (id, enode, address, ban) = match banned {
+            Banned::Node(id, enode, ban) => (Some(id), enode.as_ref(), None, ban),
+            Banned::Address(ip, ban) => (None, None, Some(ip), ban),
+        };
+        Self {
+            id: id.map(ToString::to_string),
+            enode: enode.map(ToString::to_string),
+            address: address.map(ToString::to_string),
+            ban: ban.into(),
+        }
+    }
+}
+
 impl ConnectedPeer {
     /// A connected peer; `None` for one that is not.
     pub(super) fn new(
         status: &PeerStatus,
-        local_address: &str,
         head_number: Option<u64>,
+        role: Option<NodeRole>,
     ) -> Option<Self> {
         let info = &status.info;
         let (id, address) = (info.id?, info.address?);
@@ -124,7 +162,9 @@ impl ConnectedPeer {
             enode,
             caps: info.capabilities.clone(),
             network: PeerNetwork {
-                local_address: local_address.to_owned(),
+                local_address: status
+                    .local_address
+                    .map_or_else(String::new, |address| address.to_string()),
                 remote_address: address.to_string(),
                 inbound,
                 trusted: info.kind == Some(NodeKind::Trusted),
@@ -134,6 +174,8 @@ impl ConnectedPeer {
             direction: if inbound { "inbound" } else { "outbound" }.into(),
             slot: info.slot.map(|at| slot(at).into()),
             score: info.score,
+            role: role.map(|role| role.name().into()),
+            serves_light: role.map(NodeRole::serves_light),
             state: state(info.state).into(),
             public_key: id.to_string(),
             head_number,

@@ -1,15 +1,17 @@
 //! The whole story of one peer, as `admin_explainPeer` tells it.
 
 use core::net::IpAddr;
+use core::time::Duration;
 
 use chainmesh_identity::enode::parse_address;
 use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_net::{PeerQuery, PeerStory};
 use chainmesh_proto::peers::PeerState;
-use chainmesh_proto::peers::book::{Ban, Incident};
+use chainmesh_proto::peers::book::{Ban, Incident, Mismatch};
 use serde::{Deserialize, Serialize};
 
 use super::peers;
+use crate::cli::output;
 
 /// Shortest beginning of an ID that names somebody, hex digits.
 const MIN_PREFIX: usize = 4;
@@ -23,7 +25,7 @@ pub struct PeerReport {
     pub id: Option<String>,
     /// Where it is dialled, or would be.
     pub enode: Option<String>,
-    /// `connected`, `waiting`, …; `banned`; `known` when it is in the address book and nothing is done.
+    /// `connected`, `waiting`, …; `banned`; `misfit` when it is of another chain or of no use; `known` when it is in the address book and nothing is done.
     pub state: String,
     /// Where the address came from: `configured`, `boot`, `discovery`, `inbound` or `pex`.
     pub origin: Option<String>,
@@ -72,8 +74,39 @@ pub struct PeerReport {
     pub ban: Option<BanReport>,
     /// The ban of its address.
     pub address_ban: Option<BanReport>,
+    /// That it did not fit this node, when that was found out last.
+    #[serde(default)]
+    pub mismatch: Option<MismatchReport>,
     /// What happened with it, oldest first.
     pub incidents: Vec<IncidentReport>,
+}
+
+/// What does not fit: another chain, or nothing in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MismatchReport {
+    /// `network`, `genesis`, `fork`, `protocols` or `role`.
+    pub kind: String,
+    /// What, for people: theirs, and ours.
+    pub text: String,
+    /// When that was seen last.
+    pub seen: u64,
+    /// How often in a row.
+    pub times: u32,
+    /// Unless it is configured, it is not dialled before. Earlier it may come to us, or show a new record.
+    pub not_dialled_before: u64,
+}
+
+impl From<&Mismatch> for MismatchReport {
+    fn from(mark: &Mismatch) -> Self {
+        Self {
+            kind: mark.kind.name().into(),
+            text: mark.text.clone(),
+            seen: mark.at,
+            times: mark.times,
+            not_dialled_before: mark.until(),
+        }
+    }
 }
 
 /// A ban.
@@ -167,6 +200,7 @@ impl PeerReport {
         let state = match (info, ban) {
             (Some(info), _) => peers::state(info.state),
             (None, Some(_)) => "banned",
+            (None, None) if record.is_some_and(|record| !record.fits()) => "misfit",
             (None, None) => "known",
         };
         let time = |at: u64| (at != 0).then_some(at);
@@ -215,6 +249,7 @@ impl PeerReport {
             is_trusted: record.is_some_and(|record| record.is_trusted),
             ban: ban.map(BanReport::from),
             address_ban: story.address_ban.as_ref().map(BanReport::from),
+            mismatch: record.and_then(|record| Some(record.mismatch.as_ref()?.into())),
             incidents,
         }
     }
@@ -238,6 +273,10 @@ fn next(story: &PeerStory, retry: Option<f64>) -> String {
         (Some(PeerState::Waiting), None) => "waits for its session to end".into(),
         (None, _) if record.is_some_and(|record| record.enode.tcp_port == 0) => {
             "nothing: it came to us, and where it listens is not known".into()
+        }
+        (None, Some(left)) if left > 0.0 && record.is_some_and(|record| !record.fits()) => {
+            let left = output::duration(Duration::try_from_secs_f64(left).unwrap_or_default());
+            format!("nothing for {left}, unless it comes to us or shows a new record")
         }
         (None, Some(left)) if left > 0.0 => {
             format!("it may be chosen for a dial in {left:.0} s, when a slot is free")

@@ -58,6 +58,7 @@ fn the_node_says_who_it_is() {
     assert_eq!(info["protocols"]["eth"]["network"], 7);
     assert!(info["enr"].as_str().unwrap().starts_with("enr:-"));
     let port = info["ports"]["listener"].as_u64().unwrap();
+    assert!(info["protocols"]["eth"]["difficulty"].as_u64().is_some(), "{info}");
     assert!(port > 0 && node.enode.ends_with(&format!(":{port}")));
     let modules = node.call("rpc_modules", json!([]));
     assert_eq!(modules["eth"], "1.0");

@@ -5,6 +5,7 @@ mod ca;
 mod devnet;
 mod doctor;
 mod files;
+mod fit;
 mod init;
 mod ipc;
 mod judged;

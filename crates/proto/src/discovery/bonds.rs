@@ -97,6 +97,12 @@ impl Bonds {
         self.by_peer.get_mut(peer)
     }
 
+    /// Whatever its record says, a node is of another network.
+    pub(super) fn condemn(&mut self, id: &PeerId) {
+        let proofs = self.by_peer.iter_mut().filter(|(peer, _)| peer.id == *id);
+        proofs.for_each(|(_, bond)| bond.verdict = Verdict::Foreign);
+    }
+
     /// The node answered a Ping of ours. Gives those that had to make room for it.
     pub(super) fn prove(
         &mut self,

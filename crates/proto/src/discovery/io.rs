@@ -83,6 +83,12 @@ pub enum Input {
         /// The TCP port there; 0 when the node does not listen.
         tcp_port: u16,
     },
+    /// A session has shown that a node is not of our network, whatever its record says: it leaves the
+    /// table, so others are not told of it. A newer record of it is judged anew.
+    NotOurs {
+        /// Who.
+        id: PeerId,
+    },
     /// The nodes closest to a target are wanted.
     Lookup {
         /// Name from [`next_lookup`](super::Discovery::next_lookup).

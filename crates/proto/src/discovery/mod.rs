@@ -201,6 +201,7 @@ impl Discovery {
                 self.config.ip = Some(ip);
                 self.own.set_address(&self.config.key, ip, (udp_port, tcp_port));
             }
+            Input::NotOurs { id } => self.not_ours(&id),
             Input::Lookup { lookup, target } => {
                 self.start_lookup(now, lookup, target, Wanted::ByUser);
             }

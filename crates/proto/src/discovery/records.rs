@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use alloy_primitives::B256;
-use chainmesh_identity::NodeRecord;
 use chainmesh_identity::record::record_peer_id;
+use chainmesh_identity::{NodeRecord, PeerId};
 use chainmesh_wire::discv4::{Contact, EnrRequest, EnrResponse, Packet};
 
 use super::bonds::{PeerKey, Verdict};
@@ -42,7 +42,11 @@ impl Discovery {
             return;
         }
         let wait = if origin == Origin::Inbound { QUIET_AFTER_BOND } else { AFTER_BOND };
-        self.timers.set(Timer::Record(*peer), now + wait);
+        // One that is heard often is asked all the same.
+        let timer = Timer::Record(*peer);
+        if self.timers.deadline(&timer).is_none() {
+            self.timers.set(timer, now + wait);
+        }
     }
 
     /// A node that is known speaks of its record.
@@ -159,6 +163,14 @@ impl Discovery {
         }
         bond.record = record;
         self.announce(now, peer);
+    }
+
+    /// [`Input::NotOurs`](super::Input::NotOurs).
+    pub(super) fn not_ours(&mut self, id: &PeerId) {
+        self.bonds.condemn(id);
+        if self.table.remove(id) {
+            self.counters.foreign = self.counters.foreign.saturating_add(1);
+        }
     }
 
     /// Says that a node is there, unless it only came to us and there is no place for it, or there

@@ -21,4 +21,4 @@ pub mod sync;
 pub mod transactions;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

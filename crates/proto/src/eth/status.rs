@@ -3,7 +3,7 @@
 use core::fmt;
 
 use alloy_eip2124::{ForkFilter, ForkHash, ForkId, Head, ValidationError};
-use alloy_primitives::B256;
+use alloy_primitives::{B256, keccak256};
 use chainmesh_wire::eth::{BlockRange, EthVersion, Status, StatusHead};
 
 use super::chain::ChainHead;
@@ -55,24 +55,48 @@ impl ChainIdentity {
         head: &ChainHead,
         theirs: &Status,
     ) -> Result<(), Incompatible> {
-        if theirs.network_id != self.network_id {
-            let (ours, theirs) = (self.network_id, theirs.network_id);
-            return Err(Incompatible::NetworkId { ours, theirs });
-        }
+        self.check_network(theirs.network_id)?;
         if theirs.version != version.number() {
             return Err(Incompatible::ProtocolVersion {
                 negotiated: version,
                 theirs: theirs.version,
             });
         }
-        if theirs.genesis != self.genesis_hash {
-            let (ours, theirs) = (self.genesis_hash, theirs.genesis);
-            return Err(Incompatible::Genesis { ours, theirs });
-        }
-        self.forks_at(head).validate(theirs.fork_id).map_err(Incompatible::ForkId)
+        self.check_chain(head, theirs.genesis, theirs.fork_id)
     }
 
-    fn forks_at(&self, head: &ChainHead) -> ForkFilter {
+    /// Whether a peer is on the same network.
+    pub(crate) const fn check_network(&self, theirs: u64) -> Result<(), Incompatible> {
+        let ours = self.network_id;
+        if theirs == ours { Ok(()) } else { Err(Incompatible::NetworkId { ours, theirs }) }
+    }
+
+    /// Whether a peer has the same genesis block, and forks that fit.
+    pub(crate) fn check_chain(
+        &self,
+        head: &ChainHead,
+        genesis: B256,
+        fork_id: ForkId,
+    ) -> Result<(), Incompatible> {
+        if genesis != self.genesis_hash {
+            let (ours, theirs) = (self.genesis_hash, genesis);
+            return Err(Incompatible::Genesis { ours, theirs });
+        }
+        self.forks_at(head).validate(fork_id).map_err(Incompatible::ForkId)
+    }
+
+    /// A number that changes with network, genesis block or the schedule of forks, not with the head.
+    #[must_use]
+    pub fn digest(&self) -> B256 {
+        let mut forks = self.forks.clone();
+        // Behind the last fork the hash is that of all of them.
+        let end = Head { number: u64::MAX, timestamp: u64::MAX, ..Head::default() };
+        forks.set_head(end);
+        let ForkHash(all) = forks.current().hash;
+        keccak256([&self.network_id.to_be_bytes(), self.genesis_hash.as_slice(), &all].concat())
+    }
+
+    pub(crate) fn forks_at(&self, head: &ChainHead) -> ForkFilter {
         let mut forks = self.forks.clone();
         forks.set_head(Head {
             number: head.number,
@@ -110,6 +134,37 @@ pub enum Incompatible {
     },
     /// The same genesis block and other forks (EIP-2124).
     ForkId(ValidationError),
+}
+
+impl Incompatible {
+    /// The same in few words: theirs, and ours. Hashes are cut to 4 bytes.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        match self {
+            Self::NetworkId { ours, theirs } => format!("network {theirs} (ours {ours})"),
+            Self::ProtocolVersion { negotiated, theirs } => {
+                format!("Status of eth/{theirs} ({negotiated} was negotiated)")
+            }
+            Self::Genesis { ours, theirs } => {
+                format!("genesis {} (ours {})", Short(theirs), Short(ours))
+            }
+            Self::ForkId(
+                ValidationError::RemoteStale { local, remote }
+                | ValidationError::LocalIncompatibleOrStale { local, remote },
+            ) => format!("fork {} (ours {})", Words(remote), Words(local)),
+        }
+    }
+}
+
+/// The beginning of a hash.
+struct Short<'a>(&'a B256);
+
+impl fmt::Display for Short<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("0x")?;
+        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str("…")
+    }
 }
 
 impl core::error::Error for Incompatible {}

@@ -114,6 +114,15 @@ impl PeerManager {
         }
     }
 
+    /// Nothing is to be had from this node: if nobody named it, it is no target any more.
+    pub fn forget_dynamic(&mut self, id: &PeerId) {
+        let key = TargetKey::Id(*id);
+        if self.targets.get(&key).is_some_and(|target| target.kind == NodeKind::Dynamic) {
+            self.forget_target(&key);
+            self.emit(PeerEvent::TargetDropped { target: key });
+        }
+    }
+
     fn forget_target(&mut self, key: &TargetKey) -> Option<Target> {
         self.unschedule(key);
         let target = self.targets.remove(key)?;

@@ -10,7 +10,7 @@ use super::{NOT_UNDERSTOOD, span, table};
 use crate::cli::output;
 use crate::cli::running::refusal;
 use crate::ipc::client::IpcClient;
-use crate::rpc::story::{BanReport, PeerReport};
+use crate::rpc::story::{BanReport, MismatchReport, PeerReport};
 
 /// Characters of a text that came from a peer.
 const SHOWN: usize = 160;
@@ -37,6 +37,30 @@ pub(super) fn run(data_dir: &Path, peer: &str, as_json: bool) -> anyhow::Result<
         show(story)?;
     }
     Ok(())
+}
+
+/// What the line of a mismatch begins with.
+fn mismatch_name(kind: &str) -> &'static str {
+    match kind {
+        "network" | "genesis" => "other chain",
+        "fork" => "other forks",
+        _ => "of no use",
+    }
+}
+
+/// What does not fit, when that was seen, and what follows from it.
+fn mismatch_text(mismatch: &MismatchReport, kind: Option<&str>, now: u64) -> String {
+    let seen = span(now.saturating_sub(mismatch.seen) as f64);
+    let then = match kind {
+        Some("boot" | "static" | "trusted") => {
+            "dialled all the same, since it is configured".into()
+        }
+        _ => match mismatch.not_dialled_before.saturating_sub(now) {
+            0 => "may be dialled again".into(),
+            left => format!("not dialled for another {}", span(left as f64)),
+        },
+    };
+    format!("{}, seen {seen} ago; {then}", mismatch.text)
 }
 
 pub(super) fn show(story: &PeerReport) -> anyhow::Result<()> {
@@ -93,6 +117,9 @@ pub(super) fn show(story: &PeerReport) -> anyhow::Result<()> {
     line("heard of", &ago(story.last_seen))?;
     if let Some(error) = &story.last_error {
         line("last error", error)?;
+    }
+    if let Some(mismatch) = &story.mismatch {
+        line(mismatch_name(&mismatch.kind), &mismatch_text(mismatch, story.kind.as_deref(), now))?;
     }
     for (name, ban) in [("banned", &story.ban), ("address ban", &story.address_ban)] {
         if let Some(BanReport { since, until, reason }) = ban {

@@ -173,3 +173,33 @@ fn new_entries_make_a_new_record() {
     bed.handle(Input::SetRecordEntries { entries });
     assert_eq!(bed.machine.record().unwrap().seq(), 2, "nothing has changed");
 }
+
+#[test]
+fn a_node_that_a_session_has_unmasked_is_told_to_nobody_until_its_record_changes() {
+    let mut bed = Bed::new(with_filter());
+    let other = Other::new(1);
+    let request = requested(&mut bed, &other, 7);
+    answer(&mut bed, &other, request, record(&other, 7, OURS));
+    assert_eq!((bed.machine.table_len(), bed.events.len()), (1, 1));
+    bed.handle(Input::NotOurs { id: other.key.peer_id() });
+    assert_eq!(bed.machine.table_len(), 0);
+
+    // It is heard of again, with the same record: that was judged.
+    bed.events.clear();
+    bed.pass(Duration::from_secs(60));
+    bed.take_sent();
+    bed.handle(Input::AddNode { contact: other.contact() });
+    let ping = bed.take_sent().pop().unwrap().1.hash;
+    let seen = SocketAddr::new([5, 5, 5, 5].into(), 30303);
+    bed.hear(&other, &pong_seen(ping, seen, Some(7)));
+    bed.pass(Duration::from_secs(5));
+    assert_eq!((bed.machine.table_len(), bed.events.len()), (0, 0));
+    bed.take_sent();
+
+    let request = requested(&mut bed, &other, 8);
+    answer(&mut bed, &other, request, record(&other, 8, OURS));
+    let [DiscoveryEvent::Found { record, .. }] = bed.events.as_slice() else {
+        panic!("{:?}", bed.events);
+    };
+    assert_eq!(record.as_ref().map(|record| record.seq()), Some(8));
+}

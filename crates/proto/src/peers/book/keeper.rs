@@ -100,10 +100,9 @@ impl Bookkeeper {
     /// Nodes with which discovery may begin, beside the boot nodes.
     #[must_use]
     pub fn contacts(&self) -> Vec<Enode> {
-        let known = self
-            .book
-            .records()
-            .filter(|record| record.tried && record.ban.is_none() && record.enode.udp_port != 0);
+        let known = self.book.records().filter(|record| {
+            record.tried && record.ban.is_none() && record.fits() && record.enode.udp_port != 0
+        });
         known.take(CONTACTS).map(|record| record.enode.clone()).collect()
     }
 

@@ -9,6 +9,7 @@ mod bans;
 mod buckets;
 mod disk;
 mod keeper;
+mod mismatch;
 mod record;
 mod sample;
 mod select;
@@ -31,6 +32,9 @@ pub use self::buckets::{
 };
 pub use self::disk::{Changes, Loaded};
 pub use self::keeper::{Bookkeeper, ConnectionFacts, LOOK_INTO_BOOK};
+pub use self::mismatch::{
+    FORK_MISMATCH_WAIT, Fingerprint, MISMATCH_WAIT, Mismatch, MismatchKind, RECORD_PATIENCE,
+};
 pub use self::record::{
     AddressOrigin, AttemptStage, Ban, Incident, MAX_INCIDENTS, MAX_RECORD_BYTES, MAX_TEXT,
     PeerRecord, RECORD_VERSION, RecordError, UnixTime,
@@ -115,6 +119,8 @@ pub struct AddressBook {
     banned_ips: BTreeMap<IpAddr, Ban>,
     acquaintances: Acquaintances,
     tellers: Tellers,
+    /// What others must fit.
+    fingerprint: Fingerprint,
     changed: BTreeSet<PeerId>,
     /// So many have changed that everything is to be written.
     all_changed: bool,
@@ -145,6 +151,7 @@ impl AddressBook {
             banned_ips: BTreeMap::new(),
             acquaintances: Acquaintances::default(),
             tellers: Tellers::default(),
+            fingerprint: Fingerprint::ZERO,
             changed: BTreeSet::new(),
             all_changed: false,
             head_changed: true,
@@ -267,6 +274,9 @@ impl AddressBook {
         if record.tried || self.outbound.contains_key(id) {
             return false;
         }
+        if record.mismatch.as_ref().is_some_and(|mark| !mark.kind.is_soft()) {
+            return true;
+        }
         let never = record.last_success == 0 && record.failures >= MAX_FAILURES_NEW;
         let long_ago = now.saturating_sub(record.last_success) > FORGET_FAILING
             && record.failures >= MAX_FAILURES_TRIED;
@@ -367,6 +377,7 @@ impl AddressBook {
         let Some(entry) = self.entries.get_mut(id) else { return };
         let record = &mut entry.record;
         record.last_seen = now;
+        record.mismatch = None;
         if outbound {
             if tellers::is_hearsay(record) {
                 self.tellers.was_right(record);

@@ -8,9 +8,14 @@ use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use chainmesh_identity::enode::parse_address;
 use chainmesh_identity::{Enode, Host, PeerId};
 
-/// Version of the layout on disk. A record of another one is left out.
-pub const RECORD_VERSION: u8 = 1;
-/// Most bytes of a record on disk: with each text at its limit it has 3.3 KiB.
+use super::{Fingerprint, Mismatch, MismatchKind};
+
+/// Version of the layout on disk. Version 1, without what is known of chain and role, is read, too; a
+/// record of another version is left out.
+pub const RECORD_VERSION: u8 = 2;
+/// The oldest version that is read.
+const OLDEST_VERSION: u8 = 1;
+/// Most bytes of a record on disk: with each text at its limit it has 3.5 KiB.
 pub const MAX_RECORD_BYTES: usize = 4096;
 /// Incidents that a record remembers.
 pub const MAX_INCIDENTS: usize = 16;
@@ -161,6 +166,10 @@ pub struct PeerRecord {
     pub ban: Option<Ban>,
     /// What happened with it, oldest first.
     pub incidents: VecDeque<Incident>,
+    /// Highest sequence number of its own record (ENR) that discovery has seen; 0: none.
+    pub record_sequence: u64,
+    /// It is of another chain, or has nothing for this node.
+    pub mismatch: Option<Mismatch>,
 }
 
 impl PeerRecord {
@@ -185,6 +194,8 @@ impl PeerRecord {
             is_trusted: false,
             ban: None,
             incidents: VecDeque::new(),
+            record_sequence: 0,
+            mismatch: None,
         }
     }
 
@@ -260,6 +271,26 @@ struct StoredBan {
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
+struct StoredMismatch {
+    kind: u8,
+    text: String,
+    at: u64,
+    times: u32,
+    record: u64,
+    seen_by: Fingerprint,
+    reconsidered: bool,
+}
+
+/// What version 2 has added.
+#[derive(Default, RlpEncodable, RlpDecodable)]
+struct StoredFit {
+    record_sequence: u64,
+    /// None or one.
+    mismatches: Vec<StoredMismatch>,
+}
+
+#[derive(RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
 struct Stored {
     id: FixedBytes<64>,
     /// `host:port`.
@@ -280,6 +311,8 @@ struct Stored {
     /// None or one.
     bans: Vec<StoredBan>,
     incidents: Vec<StoredIncident>,
+    /// Since version 2.
+    fit: Option<StoredFit>,
 }
 
 fn checksum(version: u8, body: &[u8]) -> FixedBytes<4> {
@@ -301,7 +334,7 @@ pub(super) fn unseal(mut bytes: &[u8], limit: usize) -> Result<Bytes, RecordErro
         return Err(RecordError::TooLong(bytes.len()));
     }
     let envelope = Envelope::decode(&mut bytes)?;
-    if envelope.version != RECORD_VERSION {
+    if !(OLDEST_VERSION..=RECORD_VERSION).contains(&envelope.version) {
         return Err(RecordError::Version(envelope.version));
     }
     if envelope.checksum != checksum(envelope.version, &envelope.body) {
@@ -321,6 +354,32 @@ impl From<StoredBan> for Ban {
     fn from(ban: StoredBan) -> Self {
         let until = (ban.until != 0).then_some(ban.until);
         Self { since: ban.since, until, reason: cut(&ban.reason) }
+    }
+}
+
+impl From<&Mismatch> for StoredMismatch {
+    fn from(mark: &Mismatch) -> Self {
+        let kind = MismatchKind::ALL.iter().position(|kind| *kind == mark.kind);
+        Self {
+            kind: kind.and_then(|n| u8::try_from(n).ok()).unwrap_or(u8::MAX),
+            text: mark.text.clone(),
+            at: mark.at,
+            times: mark.times,
+            record: mark.record,
+            seen_by: mark.seen_by,
+            reconsidered: mark.reconsidered,
+        }
+    }
+}
+
+impl TryFrom<StoredMismatch> for Mismatch {
+    type Error = RecordError;
+
+    fn try_from(mark: StoredMismatch) -> Result<Self, RecordError> {
+        let kind = MismatchKind::ALL.get(usize::from(mark.kind)).copied();
+        let StoredMismatch { at, times, record, seen_by, reconsidered, .. } = mark;
+        let kind = kind.ok_or(RecordError::Field("mismatch"))?;
+        Ok(Self { kind, text: cut(&mark.text), at, times, record, seen_by, reconsidered })
     }
 }
 
@@ -368,6 +427,10 @@ impl PeerRecord {
             is_trusted: self.is_trusted,
             bans: self.ban.iter().map(StoredBan::from).collect(),
             incidents: self.incidents.iter().map(incident).collect(),
+            fit: Some(StoredFit {
+                record_sequence: self.record_sequence,
+                mismatches: self.mismatch.iter().map(StoredMismatch::from).collect(),
+            }),
         }
         .encode(&mut body);
         seal(body)
@@ -392,6 +455,8 @@ impl PeerRecord {
         };
         let skip = stored.incidents.len().saturating_sub(MAX_INCIDENTS);
         let incidents = stored.incidents.into_iter().skip(skip).map(incident);
+        let fit = stored.fit.unwrap_or_default();
+        let mismatch = fit.mismatches.into_iter().next().map(Mismatch::try_from);
         Ok(Self {
             enode: Enode { id, host, tcp_port, udp_port: stored.udp_port },
             origin: origin.ok_or(RecordError::Field("origin"))?,
@@ -407,6 +472,8 @@ impl PeerRecord {
             is_trusted: stored.is_trusted,
             ban: stored.bans.into_iter().next().map(Ban::from),
             incidents: incidents.collect::<Result<_, RecordError>>()?,
+            record_sequence: fit.record_sequence,
+            mismatch: mismatch.transpose()?,
         })
     }
 }

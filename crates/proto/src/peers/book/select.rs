@@ -6,7 +6,7 @@ use chainmesh_identity::{Enode, PeerId};
 use rand_core::Rng;
 
 use super::buckets::{Half, teller};
-use super::{AddressBook, UnixTime, tellers};
+use super::{AddressBook, Mismatch, UnixTime, tellers};
 
 /// Wait after the first failure before a record is a candidate again, seconds; it doubles with each.
 const RETRY_BASE: UnixTime = 30;
@@ -29,7 +29,7 @@ impl AddressBook {
         while chosen.len() < count
             && let Some(anchor) = self.anchors_due.pop_front()
         {
-            if self.entries.contains_key(&anchor)
+            if self.get(&anchor).is_some_and(|record| !record.is_misfit(now))
                 && wanted(&anchor)
                 && !self.is_banned(now, &anchor)
             {
@@ -105,12 +105,16 @@ impl AddressBook {
             0 => 0,
             failures => RETRY_BASE << failures.saturating_sub(1).min(RETRY_DOUBLINGS),
         };
-        Some(if wait == 0 { 0 } else { record.last_tried.saturating_add(wait) })
+        let due = if wait == 0 { 0 } else { record.last_tried.saturating_add(wait) };
+        Some(due.max(record.mismatch.as_ref().map_or(0, Mismatch::until)))
     }
 
     fn is_due(&self, now: UnixTime, id: &PeerId) -> bool {
         // A clock that was set back makes nobody wait for ever.
-        let set_back = self.get(id).is_some_and(|record| record.last_tried > now);
+        let set_back = self.get(id).is_some_and(|record| {
+            let seen = record.mismatch.as_ref().map_or(0, |mark| mark.at);
+            record.last_tried.max(seen) > now && !record.is_misfit(now)
+        });
         self.due_at(id).is_some_and(|at| at <= now || set_back)
     }
 }

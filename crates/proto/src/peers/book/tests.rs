@@ -2,6 +2,7 @@
 
 mod disk;
 mod limits;
+mod mismatch;
 mod sample;
 mod tellers;
 

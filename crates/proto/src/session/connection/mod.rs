@@ -68,6 +68,9 @@ const FULL_CHECK: Duration = Duration::from_secs(1);
 /// How long the accepting side waits for the dialling side's Hello before it says its own. Every
 /// node that wants a session speaks at once; a probe (`devp2p rlpx ping`) waits to be told.
 pub const FIRST_WORD_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes that are sent before the goodbye when a module's handshake has failed: what handshakes say is
+/// shorter.
+const MAX_LAST_WORDS: usize = 4096;
 /// Bytes that are sealed ahead of the network: enough that the kernel always has work.
 const TRANSMIT_TARGET: usize = 64 * 1024;
 
@@ -412,6 +415,7 @@ impl Connection {
     /// Ends the connection with a word to the peer, if it can hear one.
     fn close(&mut self, cause: CloseCause, now: Instant) {
         let reason = cause.wire_reason();
+        self.say_why(&cause);
         let session = match &mut self.stage {
             // A handshake ends without a word: there is no key, and an answer is an oracle.
             Stage::Handshaking(_) | Stage::Closing | Stage::Closed => None,
@@ -435,6 +439,17 @@ impl Connection {
         if farewell {
             self.stage = Stage::Closing;
             self.closing_until = now + GOODBYE_TIMEOUT;
+        }
+    }
+
+    /// A module found out in its handshake that the peer is of no use: what our modules have said leaves
+    /// before the goodbye, so that the peer finds it out, too, and need not come again.
+    fn say_why(&mut self, cause: &CloseCause) {
+        if let (Stage::Open(open), CloseCause::Module { .. }) = (&mut self.stage, cause)
+            && !open.established
+            && self.link.queued() <= MAX_LAST_WORDS
+        {
+            open.transmit(&self.link, &mut self.pending, TRANSMIT_TARGET);
         }
     }
 

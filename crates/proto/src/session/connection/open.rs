@@ -11,6 +11,7 @@ use chainmesh_identity::PeerId;
 use chainmesh_wire::devp2p::{
     BASE_CODES, Capability, DisconnectReason, EMPTY_LIST, MAX_BASE_MESSAGE, code,
 };
+use chainmesh_wire::role;
 
 use super::{
     CloseCause, FISCO_IDLE_TIMEOUT, HEARTBEAT_INTERVAL, IDLE_TIMEOUT, PING_INTERVAL, ProtocolFault,
@@ -84,10 +85,12 @@ impl Open {
     pub(super) fn new(
         session: Session,
         at: &Context<'_>,
-        shared: Vec<SharedModule>,
+        mut shared: Vec<SharedModule>,
         now: Instant,
     ) -> Self {
         let identity = session.identity().map(Arc::new);
+        // What this one says goes before everything else, whatever its codes.
+        shared.sort_by_key(|shared| shared.module.capability.name.as_str() != role::NAME);
         let active = |SharedModule { module, offset }: SharedModule| {
             let count = module.message_count;
             let context = PeerContext {
@@ -108,7 +111,8 @@ impl Open {
                 handler: module.handler.new_peer(context),
             }
         };
-        let modules = shared.into_iter().map(active).collect();
+        let mut modules: Vec<ActiveModule> = shared.into_iter().map(active).collect();
+        modules.sort_by_key(|module| module.offset);
         let pulse = Pulse::of(&session);
         Self {
             session,

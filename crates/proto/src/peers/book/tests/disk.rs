@@ -35,8 +35,11 @@ fn record() -> impl Strategy<Value = PeerRecord> {
     let who = (any::<u32>(), host, any::<(u16, u16)>(), origin, any::<Option<u32>>());
     let numbers = (any::<[u64; 5]>(), any::<u32>(), any::<[bool; 3]>());
     let ban = proptest::option::of((any::<u64>(), proptest::option::of(1..u64::MAX), text()));
+    let kind = proptest::sample::select(MismatchKind::ALL.to_vec());
+    let mark = (kind, text(), any::<[u64; 2]>(), any::<u32>(), any::<[u8; 8]>(), any::<bool>());
+    let fit = (any::<u64>(), proptest::option::of(mark));
     let incidents = proptest::collection::vec(incident(), 0..30);
-    (who, numbers, ban, incidents).prop_map(|(who, numbers, ban, incidents)| {
+    (who, numbers, ban, incidents, fit).prop_map(|(who, numbers, ban, incidents, fit)| {
         let (number, host, (tcp_port, udp_port), origin, source) = who;
         let enode = Enode { id: id(number), host, tcp_port, udp_port };
         let source = source.map(|bits| ip(bits | 1));
@@ -50,6 +53,11 @@ fn record() -> impl Strategy<Value = PeerRecord> {
         for incident in incidents {
             record.remember(incident);
         }
+        record.record_sequence = fit.0;
+        record.mismatch = fit.1.map(|(kind, text, [at, seq], times, seen_by, reconsidered)| {
+            let (text, seen_by) = (record::cut(&text), seen_by.into());
+            Mismatch { kind, text, at, times, record: seq, seen_by, reconsidered }
+        });
         record
     })
 }
@@ -75,6 +83,24 @@ proptest! {
         prop_assert!(PeerRecord::decode(&bytes).is_err());
         prop_assert!(AddressBook::load(id(0), [1; 32], NOW, &bytes, [].into_iter()).is_err());
     }
+}
+
+/// As version 1 wrote it.
+const OF_VERSION_1: &str = "\
+    f8a001844a33171eb898f896b840000000010101010101010101010101010101010101010101010101010101\
+    010101010101010101010101010101010101010101010101010101010101010101018e32302e312e302e313a\
+    333033303382765f029000000000000000000000ffff01020304846553f10080846553f100808080808080cc\
+    cb846553f10080847370616dd1d0846553f1008080018772656675736564";
+
+#[test]
+fn a_record_of_version_1_is_read() {
+    let bytes = alloy_primitives::hex::decode(OF_VERSION_1).unwrap();
+    let mut record = PeerRecord::new(node(1), AddressOrigin::Discovery, Some(ip(0x0102_0304)), NOW);
+    record.ban = Some(Ban { since: NOW, until: None, reason: "spam".into() });
+    let (stage, text) = (AttemptStage::Dial, "refused".into());
+    record.remember(Incident { at: NOW, stage, inbound: false, ended: true, text });
+    assert_eq!(PeerRecord::decode(&bytes), Ok(record.clone()));
+    assert_eq!(PeerRecord::decode(&record.encode()), Ok(record), "and written anew");
 }
 
 #[test]
