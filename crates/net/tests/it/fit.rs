@@ -169,13 +169,15 @@ async fn the_record_is_renewed_when_the_head_passes_a_fork_and_others_see_it() {
             watcher.ping(&enode).await.unwrap();
             if let Ok(Some(found)) =
                 tokio::time::timeout(Duration::from_millis(200), found.recv()).await
+                && let Some(record) = found.record
+                && record.seq() > before.seq()
             {
-                return found.record.unwrap();
+                // The other protocol may say the old one again.
+                return record;
             }
         }
     })
     .await;
-    assert!(after.seq() > before.seq(), "{} after {}", after.seq(), before.seq());
     assert_eq!(eth_entry(&after), expected(3));
     let role = |record: &discovery::NodeRecord| record.get_raw_rlp("role").map(<[u8]>::to_vec);
     assert_eq!(role(&after), role(&before));
