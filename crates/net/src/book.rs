@@ -13,7 +13,7 @@ use chainmesh_proto::discovery::Protocol;
 use chainmesh_proto::peers::book::{
     AddressBook, Ban, BookError, Changes, ConnectionFacts, PeerRecord, UnixTime,
 };
-use chainmesh_proto::peers::{Direction, Input, NodeKind, PeerEvent, TargetKey};
+use chainmesh_proto::peers::{Input, NodeKind, PeerEvent, TargetKey};
 use chainmesh_wire::devp2p::DisconnectReason;
 use tokio::sync::oneshot;
 
@@ -149,24 +149,9 @@ impl Service {
             client: &entry.client,
         });
         self.bookkeeper.write_down(unix_time(), event, facts);
-        match *event {
-            PeerEvent::PeerConnected { id, .. } => {
-                if let Some(pex) = &self.pex {
-                    pex.ready(id);
-                }
-            }
-            PeerEvent::DialFailed { target: TargetKey::Id(id), .. } => {
-                self.drop_failed_hearsay(id);
-            }
-            PeerEvent::HandshakeFailed { id, expected, direction, reason, .. }
-                if direction == Direction::Outbound
-                    && reason != DisconnectReason::AlreadyConnected =>
-            {
-                if let Some(peer) = id.or(expected) {
-                    self.drop_failed_hearsay(peer);
-                }
-            }
-            _ => {}
+        self.bookkeeper.drop_failed_hearsay(&mut self.manager, event);
+        if let (PeerEvent::PeerConnected { id, .. }, Some(pex)) = (event, &self.pex) {
+            pex.ready(*id);
         }
     }
 

@@ -75,6 +75,7 @@ impl MetricsSources {
         );
         network::peers(&mut page, &self.net).await;
         network::discovery(&mut page, &self.net).await;
+        network::pex(&mut page, &self.net);
         network::gossip(&mut page, &self.net);
         ledger::chain(&mut page, self);
         consortium::mesh(&mut page, &self.net);

@@ -76,6 +76,22 @@ pub(super) async fn discovery(page: &mut Page, net: &P2pHandle) {
     page.counters("discovery_dropped", help, &["reason"], dropped);
 }
 
+pub(super) fn pex(page: &mut Page, net: &P2pHandle) {
+    let Some(report) = net.pex_report() else { return };
+    let counters = &report.counters;
+    page.gauge("pex_peers", "Peers that take part in peer exchange", report.peers);
+    page.counter("pex_asked", "Questions to peers", counters.asked);
+    page.counter("pex_answered", "Questions that peers answered in time", counters.answered);
+    page.counter("pex_answers", "Questions of peers that were answered", counters.answers);
+    page.counter("pex_refused", "Questions of peers that came too soon", counters.refused);
+    page.counter("pex_told", "Nodes that peers were told of", counters.told);
+    page.counter("pex_taken", "Nodes that peers told of, taken as hearsay", counters.taken);
+    let ignored = counters.ignored.iter();
+    let ignored = ignored.map(|(why, count)| ([why.name().to_owned()], *count));
+    page.counters("pex_ignored", "Nodes that peers told of, not taken", &["reason"], ignored);
+    page.counter("pex_breaches", "Sessions ended for it", counters.breaches);
+}
+
 pub(super) fn gossip(page: &mut Page, net: &P2pHandle) {
     let Some(report) = net.gossip_report() else { return };
     page.gauge("gossip_wanted", "Announced transactions that are waited for", report.wanted);

@@ -44,7 +44,7 @@ impl Consortium {
     /// The same, with more arguments.
     pub(crate) fn run_with(&self, node: usize, links: &[&Process], more: &[&str]) -> Process {
         // Who is connected to whom is what a test decides.
-        self.start(node, links, &[more, &["--no-pex"]].concat(), 0).0
+        self.run_linked(node, links, &[more, &["--no-pex"]].concat(), 0).0
     }
 
     /// A node without links, and so many lines that it prints behind its URL.
@@ -54,10 +54,10 @@ impl Consortium {
         more: &[&str],
         lines: usize,
     ) -> (Process, Vec<String>) {
-        self.start(node, &[], &[more, &["--no-pex"]].concat(), lines)
+        self.run_linked(node, &[], &[more, &["--no-pex"]].concat(), lines)
     }
 
-    fn start(
+    fn run_linked(
         &self,
         node: usize,
         links: &[&Process],
@@ -76,7 +76,7 @@ impl Consortium {
 
     /// Starts a node that knows these, and looks for the rest.
     fn run_and_find(&self, node: usize, links: &[&Process]) -> Process {
-        self.start(node, links, &[], 0).0
+        self.run_linked(node, links, &[], 0).0
     }
 
     /// Three nodes in a line: 0 - 1 - 2.

@@ -107,14 +107,8 @@ impl PeerManager {
         }
     }
 
-    /// Forgets a dynamic target; its session goes on.
-    pub(super) fn drop_target(&mut self, key: &TargetKey) {
-        if self.targets.get(key).is_some_and(|target| target.kind == NodeKind::Dynamic) {
-            self.forget_target(key);
-        }
-    }
-
-    /// Nothing is to be had from this node: if nobody named it, it is no target any more.
+    /// Nothing is to be had from this node: if nobody named it, it is no target any more. A session
+    /// with it goes on.
     pub fn forget_dynamic(&mut self, id: &PeerId) {
         let key = TargetKey::Id(*id);
         if self.targets.get(&key).is_some_and(|target| target.kind == NodeKind::Dynamic) {

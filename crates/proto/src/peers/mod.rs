@@ -283,12 +283,6 @@ impl PeerManager {
         unnamed.filter_map(|target| target.found).collect()
     }
 
-    /// How much the target of this ID is wanted; `None` if there is none.
-    #[must_use]
-    pub fn target_kind(&self, id: &PeerId) -> Option<NodeKind> {
-        Some(self.targets.get(&TargetKey::Id(*id))?.kind)
-    }
-
     /// Number of peers that observers know as connected.
     #[must_use]
     pub fn peer_count(&self) -> usize {

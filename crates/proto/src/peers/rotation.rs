@@ -134,7 +134,7 @@ impl PeerManager {
         self.counters.rotated = self.counters.rotated.saturating_add(1);
         self.emit(PeerEvent::Rotated { id, score, direction });
         // It stays in the address book; as a target it would come back with the next free dial.
-        self.drop_target(&TargetKey::Id(id));
+        self.forget_dynamic(&id);
         self.close(now, conn, DisconnectReason::TooManyPeers);
     }
 

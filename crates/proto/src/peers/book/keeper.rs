@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_wire::devp2p::DisconnectReason;
+use chainmesh_wire::discv4::Contact;
 
 use super::{AddressBook, AddressOrigin, AttemptStage, Incident, UnixTime};
 use crate::discovery::Protocol;
@@ -145,6 +146,38 @@ impl Bookkeeper {
             manager.handle(now, Input::AddNode { target, kind });
         }
         self.feed(manager, now, unix);
+    }
+
+    /// A peer at `from` told of nodes.
+    pub fn learned(
+        &mut self,
+        manager: &mut PeerManager,
+        now: Instant,
+        unix: UnixTime,
+        from: IpAddr,
+        nodes: &[Contact],
+    ) {
+        for node in nodes {
+            self.book.add(unix, &node.enode(), AddressOrigin::Exchange, Some(from));
+        }
+        self.feed(manager, now, unix);
+    }
+
+    /// What a peer told is dialled once; when is the next time is for the book to say. To be called with
+    /// what [`write_down`](Self::write_down) was called with.
+    pub fn drop_failed_hearsay(&self, manager: &mut PeerManager, event: &PeerEvent) {
+        let id = match *event {
+            PeerEvent::DialFailed { target: TargetKey::Id(id), .. } => Some(id),
+            PeerEvent::HandshakeFailed { id, expected, direction, reason, .. } => {
+                let failed = direction == Direction::Outbound
+                    && reason != DisconnectReason::AlreadyConnected;
+                id.or(expected).filter(|_| failed)
+            }
+            _ => None,
+        };
+        if let Some(id) = id.filter(|id| self.book.is_hearsay(id)) {
+            manager.forget_dynamic(&id);
+        }
     }
 
     /// Names nodes to dial, and lifts the bans that are over. To be called every

@@ -111,7 +111,7 @@ impl AddressBook {
         }
         let banned: Vec<IpAddr> = self.banned_ips().map(|(ip, _)| ip).collect();
         known.retain(|id, (address, _)| {
-            let failing = self.get(id).is_some_and(|record| record.failures > 0);
+            let failing = self.get(id).is_some_and(|record| record.failures > 0 || !record.fits());
             let ip = address.ip();
             address.port() != 0
                 && may_know(asker, ip)

@@ -33,6 +33,8 @@ struct World {
     fake_dials: u32,
     largest: usize,
     most_fakes: usize,
+    /// How many liars there are, each in a /16 of its own.
+    liars: u32,
 }
 
 fn honest(number: u32) -> Enode {
@@ -71,6 +73,7 @@ impl World {
             fake_dials: 0,
             largest: 0,
             most_fakes: 0,
+            liars: 1,
         }
     }
 
@@ -113,7 +116,7 @@ impl World {
                         panic!("only questions are sent: nobody asks")
                     };
                     let nodes = match self.sessions[&session] {
-                        LIAR => self.fakes(32),
+                        LIAR.. => self.fakes(32),
                         _ => {
                             let first = self.chance(HONEST.into()) as u32;
                             (first..first + 32).map(|n| contact(n % HONEST)).collect()
@@ -128,7 +131,8 @@ impl World {
                     }
                 }
                 Output::Close { session, fault } => {
-                    assert_eq!(self.sessions.remove(&session), Some(LIAR), "{fault}");
+                    let closed = self.sessions.remove(&session);
+                    assert!(closed.is_some_and(|number| number >= LIAR), "{fault}");
                 }
                 Output::Sample { .. } => {}
             }
@@ -136,14 +140,16 @@ impl World {
     }
 
     fn lie(&mut self) {
-        let session = self.sessions.iter().find(|(_, number)| **number == LIAR);
-        match session.map(|(session, _)| *session) {
-            Some(session) => {
-                let nodes = self.fakes(32);
-                self.bed.nodes(session, 1, nodes);
+        for liar in LIAR..LIAR + self.liars {
+            let session = self.sessions.iter().find(|(_, number)| **number == liar);
+            match session.map(|(session, _)| *session) {
+                Some(session) => {
+                    let nodes = self.fakes(32);
+                    self.bed.nodes(session, 1, nodes);
+                }
+                // Cut off; it is let in again at once, the worst that could be.
+                None => self.connect(liar, ip(0x5a00_0001 + ((liar - LIAR) << 16))),
             }
-            // Cut off; it is let in again at once, the worst that could be.
-            None => self.connect(LIAR, ip(0x5a5a_5a5a)),
         }
     }
 
@@ -191,7 +197,7 @@ impl World {
     /// Gives the share of dials of fakes.
     fn run(&mut self, hours: u64, lies: bool) -> f64 {
         if lies && self.next_session == 0 {
-            self.connect(LIAR, ip(0x5a5a_5a5a));
+            self.lie();
         }
         for tick in 0..hours * 3600 / TICK {
             self.bed.pass(Duration::from_secs(TICK));
@@ -216,11 +222,12 @@ impl World {
 #[test]
 fn ten_thousand_fake_addresses_from_one_peer_get_less_than_a_fifth_of_the_dials() {
     let mut worst: f64 = 0.0;
-    for seed in 0..8 {
+    let (mut found_all, mut undisturbed) = (0, 0);
+    for seed in 0..5 {
         let (mut world, mut without) = (World::new(seed), World::new(seed));
         let first = world.run(1, true);
-        let share = world.run(5, true);
-        without.run(6, false);
+        let share = world.run(6, true);
+        without.run(7, false);
         let counters = world.bed.counters();
         println!(
             "seed {seed}: {} fakes told, {} of them offered; dials {} honest, {} fake ({:.1} %, {:.1} % in the first hour); book {} \
@@ -245,17 +252,37 @@ fn ten_thousand_fake_addresses_from_one_peer_get_less_than_a_fifth_of_the_dials(
         assert!(world.most_fakes <= 256, "{} fakes in the book", world.most_fakes);
         assert!(world.largest <= without.largest + 256);
         assert!(counters.breaches > 0 && counters.ignored[&Ignored::Quota] > 0);
-        // Honest nodes were found in spite of it: nearly as many as without.
         let found = |world: &World| {
             let tried = world.book.records().filter(|record| record.tried);
             let tried: Vec<PeerId> = tried.map(|record| record.enode.id).collect();
             assert!(!tried.iter().any(is_fake));
             tried.len()
         };
-        let (found, undisturbed) = (found(&world), found(&without));
-        assert!(found * 10 > undisturbed * 9, "{found} peers, {undisturbed} without the liar");
+        (found_all, undisturbed) = (found_all + found(&world), undisturbed + found(&without));
     }
+    println!("honest peers found: {found_all}, and {undisturbed} without the liar");
+    // Chance makes a difference from seed to seed, the liar next to none.
+    assert!(found_all * 10 > undisturbed * 9);
     println!("PEX poisoning: fake share of dials {:.1} % at worst", worst * 100.0);
+}
+
+/// Eight hosts in eight networks, all of them dialled by us, are half as many tellers as there are honest ones.
+#[test]
+fn eight_liars_in_eight_networks_get_less_than_a_fifth_too() {
+    let mut world = World::new(1);
+    world.liars = 8;
+    let first = world.run(1, true);
+    let share = world.run(6, true);
+    println!(
+        "eight liars: {} honest dials, {} fake ({:.1} %, {:.1} % in the first hour), fakes in the book {}",
+        world.honest_dials,
+        world.fake_dials,
+        share * 100.0,
+        first * 100.0,
+        world.most_fakes
+    );
+    assert!(share <= 0.2);
+    assert!(world.most_fakes <= 8 * 256);
 }
 
 /// The worst case: nothing else is known, and nothing else is said.
@@ -264,6 +291,7 @@ fn a_node_that_knows_a_liar_alone_does_not_dial_for_it() {
     let mut world = World::new(1);
     world.book = AddressBook::new(id(LOCAL), [1; 32]);
     world.run(1, true);
+    println!("a liar alone: {} dials in an hour", world.fake_dials);
     assert_eq!(world.honest_dials, 0);
     assert!((1..=10).contains(&world.fake_dials), "{} dials in an hour", world.fake_dials);
 }
