@@ -29,6 +29,6 @@ pub mod module;
 pub mod peers;
 pub mod reach;
 pub mod session;
-mod text;
+pub mod text;
 pub mod time;
 pub(crate) mod timers;
