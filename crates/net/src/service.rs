@@ -473,7 +473,7 @@ impl Service {
         *direction == Direction::Inbound
             && *by == ClosedBy::Peer
             && *reason == DisconnectReason::Requested
-            && id.is_none_or(|id| !self.bookkeeper.knows(&id))
+            && id.is_none_or(|id| self.bookkeeper.book.get(&id).is_none())
     }
 
     fn announce(&mut self, event: PeerEvent) {

@@ -79,5 +79,6 @@ async fn an_advertised_address_that_is_not_the_observed_one_is_known() {
     assert_eq!(known_.await.unwrap().ip(), far.ip());
     let status = known(&node_).await;
     assert_eq!(status.mismatch(), Some((far.ip(), [127, 0, 0, 1].into())));
-    (peer.shutdown().await, node_.shutdown().await);
+    peer.shutdown().await;
+    node_.shutdown().await;
 }

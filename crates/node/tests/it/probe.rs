@@ -107,7 +107,7 @@ async fn network(count: usize) -> Vec<DiscoveryHandle> {
     let mut nodes: Vec<DiscoveryHandle> = Vec::new();
     for number in 0..count {
         let key = NodeKey::from_entropy([u8::try_from(number + 1).unwrap(); 32]);
-        let boot = nodes.first().map(|boot| enode(boot));
+        let boot = nodes.first().map(enode);
         let options =
             DiscoveryOptions { boot_nodes: boot.into_iter().collect(), ..Default::default() };
         let address = SocketAddr::from(([127, 0, 0, 1], 0));

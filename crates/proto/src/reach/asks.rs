@@ -167,8 +167,12 @@ impl Reach {
             _ => FEW_INTERVAL,
         };
         self.timers.set(Timer::Round, now + wait);
-        // That nobody could say anything this time does not undo what was known.
-        if known && core::mem::replace(&mut self.asks.verdict, verdict) != verdict {
+        if !known {
+            // That nobody could say anything this time does not undo what was known.
+            return;
+        }
+        let before = core::mem::replace(&mut self.asks.verdict, verdict);
+        if !verdict.says_the_same(&before) {
             self.outputs.push_back(Output::Verdict(verdict));
         }
     }

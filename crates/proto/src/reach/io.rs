@@ -71,6 +71,6 @@ pub enum Output {
         /// Who must answer.
         id: PeerId,
     },
-    /// What is known has changed.
+    /// Something else is known than before; said once, not in each round.
     Verdict(Verdict),
 }

@@ -46,6 +46,16 @@ impl Verdict {
             Self::No { .. } => Some(false),
         }
     }
+
+    /// Whether people would do the same after both: how many said so does not matter.
+    #[must_use]
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let obstacle = |verdict: &Self| match verdict {
+            Self::No { obstacle, .. } => Some(*obstacle),
+            _ => None,
+        };
+        self.is_reachable() == other.is_reachable() && obstacle(self) == obstacle(other)
+    }
 }
 
 impl fmt::Display for Verdict {

@@ -39,7 +39,8 @@ async fn a_port_of_somebody_else_is_no_success() {
     });
     assert_eq!(dial_back(address, wanted.local_id).await, Outcome::AnotherNode);
     serve.await.unwrap();
-    (wanted.shutdown().await, other.shutdown().await);
+    wanted.shutdown().await;
+    other.shutdown().await;
 }
 
 #[tokio::test]

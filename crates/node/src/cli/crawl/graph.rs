@@ -1,6 +1,7 @@
 //! What was found: nodes, and who told of whom.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use chainmesh_identity::{NodeRecord, PeerId};
@@ -169,9 +170,12 @@ impl Network {
         }
     }
 
-    /// The next node to ask.
-    pub(super) fn next(&mut self) -> Option<(usize, Contact)> {
-        let number = self.waiting.pop_front()?;
+    /// The next node to ask, at an address that is free to be asked.
+    pub(super) fn next(&mut self, free: impl Fn(IpAddr) -> bool) -> Option<(usize, Contact)> {
+        let contact = |number: &usize| self.nodes.get(*number).map(|node| node.contact);
+        let fits = |number: &usize| contact(number).is_some_and(|c| free(c.endpoint.ip));
+        let at = self.waiting.iter().position(fits)?;
+        let number = self.waiting.remove(at)?;
         Some((number, self.nodes.get(number)?.contact))
     }
 

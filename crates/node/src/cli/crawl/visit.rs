@@ -49,8 +49,8 @@ pub(super) struct Visit {
 impl Visitor {
     /// Asks a node everything.
     pub(super) async fn visit(self: Arc<Self>, contact: Contact) -> Visit {
-        let mut visit = Visit::default();
-        visit.rtt = self.handle.ping_contact(contact).await.ok().flatten();
+        let rtt = self.handle.ping_contact(contact).await.ok().flatten();
+        let mut visit = Visit { rtt, ..Visit::default() };
         if visit.rtt.is_none() {
             return visit;
         }

@@ -1,7 +1,7 @@
 //! From node to node until nothing new is found.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,9 @@ use super::super::signals::StopSignals;
 use super::graph::{Network, State};
 use super::targets::Targets;
 use super::visit::{Visit, Visitor};
+
+/// Nodes at one address that are asked at the same time.
+const PER_ADDRESS: usize = 2;
 
 /// How far it may go.
 pub(super) struct Limits {
@@ -58,25 +61,25 @@ pub(super) async fn crawl(
     tokio::pin!(end);
     let bar = progress();
     let mut visits: JoinSet<Visit> = JoinSet::new();
-    let mut numbers: HashMap<Id, usize> = HashMap::new();
+    let mut asking: HashMap<Id, (usize, IpAddr)> = HashMap::new();
     loop {
         while visits.len() < limits.at_once
-            && let Some((number, contact)) = network.next()
+            && let Some((number, contact)) = network.next(|ip| is_free(&asking, ip))
         {
             let task = visits.spawn(Arc::clone(&visitor).visit(contact));
-            numbers.insert(task.id(), number);
+            asking.insert(task.id(), (number, contact.endpoint.ip));
         }
         bar.set_message(words(&network, visits.len()));
         tokio::select! {
             done = visits.join_next_with_id() => match done {
                 None => break,
                 Some(Ok((id, visit))) => {
-                    if let Some(number) = numbers.remove(&id) {
+                    if let Some((number, _)) = asking.remove(&id) {
                         note(&mut network, number, visit);
                     }
                 }
                 Some(Err(error)) => {
-                    numbers.remove(&error.id());
+                    asking.remove(&error.id());
                 }
             },
             () = &mut end => {
@@ -92,6 +95,11 @@ pub(super) async fn crawl(
     bar.finish_and_clear();
     network.took = began.elapsed();
     Ok(network)
+}
+
+/// Whether another node at an address may be asked now. Loopback is exempt.
+fn is_free(asking: &HashMap<Id, (usize, IpAddr)>, ip: IpAddr) -> bool {
+    ip.is_loopback() || asking.values().filter(|(_, busy)| *busy == ip).count() < PER_ADDRESS
 }
 
 /// Writes down what came of a visit.

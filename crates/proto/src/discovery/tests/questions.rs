@@ -30,7 +30,7 @@ fn neighbors() -> Question {
 fn sent_to(bed: &mut Bed, other: &Other, kind: u8) -> Option<B256> {
     let sent = bed.take_sent();
     let fitting = sent.iter().filter(|(to, o)| *to == other.address && o.packet.kind() == kind);
-    fitting.map(|(_, opened)| opened.hash).last()
+    fitting.map(|(_, opened)| opened.hash).next_back()
 }
 
 #[test]

@@ -41,16 +41,27 @@ fn a_false_address_that_came_first_does_not_hide_a_node() {
     network.begin_at(contact(1, [9, 9, 9, 9]));
     network.told(0, contact(2, [6, 6, 6, 6]));
     network.told(0, contact(2, [8, 8, 8, 8]));
-    assert_eq!(network.next().unwrap().0, 0);
-    let (number, first) = network.next().unwrap();
+    assert_eq!(network.next(|_| true).unwrap().0, 0);
+    let (number, first) = network.next(|_| true).unwrap();
     assert_eq!(first.endpoint.ip, IpAddr::from([6, 6, 6, 6]));
-    assert_eq!(network.next(), None);
+    assert_eq!(network.next(|_| true), None);
     network.silent(number);
-    let (again, second) = network.next().unwrap();
+    let (again, second) = network.next(|_| true).unwrap();
     assert_eq!((again, second.endpoint.ip), (number, IpAddr::from([8, 8, 8, 8])));
     network.silent(number);
-    assert_eq!((network.next(), network.count(State::Silent)), (None, 1));
+    assert_eq!((network.next(|_| true), network.count(State::Silent)), (None, 1));
     // Told of at a third place after it was given up.
     network.told(0, contact(2, [7, 7, 7, 7]));
-    assert_eq!(network.next().unwrap().1.endpoint.ip, IpAddr::from([7, 7, 7, 7]));
+    assert_eq!(network.next(|_| true).unwrap().1.endpoint.ip, IpAddr::from([7, 7, 7, 7]));
+}
+
+#[test]
+fn an_address_that_is_busy_is_asked_later() {
+    let mut network = Network::new(10);
+    network.begin_at(contact(1, [9, 9, 9, 9]));
+    network.begin_at(contact(2, [8, 8, 8, 8]));
+    let busy = IpAddr::from([9, 9, 9, 9]);
+    assert_eq!(network.next(|ip| ip != busy).unwrap().0, 1);
+    assert_eq!((network.next(|ip| ip != busy), network.waiting()), (None, 1));
+    assert_eq!(network.next(|_| true).unwrap().0, 0);
 }
