@@ -244,9 +244,11 @@ fn faded(milli: i64, passed: Duration) -> i64 {
     i64::try_from(product / (1 << 32)).unwrap_or(0)
 }
 
+/// Rounded to the nearest, so that two halves within a second are a whole. Bounded by [`MIN_SCORE`] and
+/// [`MAX_SCORE`].
 fn points(milli: i64) -> i32 {
-    // Bounded by MIN_SCORE and MAX_SCORE.
-    i32::try_from(milli / MILLI).unwrap_or(0)
+    let half = MILLI / 2 * milli.signum();
+    i32::try_from(milli.saturating_add(half) / MILLI).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -252,6 +252,10 @@ impl AddressBook {
         if record.tried || self.outbound.contains_key(id) {
             return false;
         }
+        // Where it listens is not known: it cannot be dialled, and is here for its story alone.
+        if record.enode.tcp_port == 0 {
+            return true;
+        }
         let never = record.last_success == 0 && record.failures >= MAX_FAILURES_NEW;
         let long_ago = now.saturating_sub(record.last_success) > FORGET_FAILING
             && record.failures >= MAX_FAILURES_TRIED;
