@@ -236,13 +236,35 @@ fn a_block_with_one_field_wrong_is_refused_with_its_reason_and_its_sender_scored
 type Change = (&'static str, fn(&mut TxEip1559), &'static str, bool);
 
 /// What is done to a transaction, the reason, and whether an honest node could never have sent it.
-const CHANGES: [Change; 6] = [
+const CHANGES: [Change; 5] = [
     ("chain id", |tx| tx.chain_id = 8, "invalid chain id", true),
     ("nonce", |tx| tx.nonce = u64::MAX, "nonce has max value", true),
     ("tip", |tx| tx.max_priority_fee_per_gas = tx.max_fee_per_gas + 1, "max priority fee", true),
     ("gas limit", |tx| tx.gas_limit = 20_999, "intrinsic gas too low", false),
     ("value", |tx| tx.value = U256::MAX >> 8, "insufficient funds", false),
-    ("fees", |tx| (tx.max_fee_per_gas, tx.max_priority_fee_per_gas) = (0, 0), "underpriced", false),
+];
+
+type ChangeSignature = (&'static str, fn(Signature) -> Signature, &'static str);
+
+const SIGNATURES: [ChangeSignature; 2] = [
+    // The order of the curve minus s: the other of the two that are valid without EIP-2.
+    (
+        "high s",
+        |it| Signature::new(it.r(), U256::from_be_bytes(ORDER) - it.s(), !it.v()),
+        "invalid sender",
+    ),
+    ("no r", |it| Signature::new(U256::ZERO, it.s(), it.v()), "invalid sender"),
+];
+
+/// Of the curve secp256k1.
+const ORDER: [u8; 32] = hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141");
+
+type ChangeBytes = (&'static str, fn(&mut Vec<u8>), &'static str);
+
+const BYTES: [ChangeBytes; 3] = [
+    ("a byte too many", |raw| raw.push(0), "rlp: not a transaction"),
+    ("a byte too few", |raw| raw.truncate(raw.len() - 1), "rlp: not a transaction"),
+    ("type", |raw| raw[0] = 0x7e, "rlp: not a transaction"),
 ];
 
 fn transaction() -> TxEip1559 {
@@ -271,28 +293,34 @@ fn raw((transaction, signature): (TxEip1559, Signature)) -> Vec<u8> {
 #[test]
 fn a_transaction_with_one_field_wrong_is_refused_with_its_reason_and_its_sender_scored() {
     let bench = Bench::new();
-    let mut cases: Vec<(&str, Vec<u8>, &str, bool)> = Vec::new();
-    for (field, change, reason, scored) in CHANGES {
-        let mut changed = transaction();
-        change(&mut changed);
-        cases.push((field, raw(signed(&changed)), reason, scored));
-    }
-    let (good, signature) = signed(&transaction());
-    // The order of the curve minus s: the other of the two that are valid without EIP-2.
-    let order = hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141");
-    let high =
-        Signature::new(signature.r(), U256::from_be_bytes(order) - signature.s(), !signature.v());
-    cases.push(("high s", raw((good.clone(), high)), "invalid sender", true));
-    let zero = Signature::new(U256::ZERO, signature.s(), signature.v());
-    cases.push(("no r", raw((good.clone(), zero)), "invalid sender", true));
-    let mut longer = raw((good.clone(), signature));
-    longer.push(0);
-    cases.push(("a byte too many", longer, "rlp: not a transaction", true));
-    let mut other_type = raw((good.clone(), signature));
-    other_type[0] = 0x7e;
-    cases.push(("type", other_type, "rlp: not a transaction", true));
-
-    for (number, (field, raw, reason, scored)) in (10..).zip(cases) {
+    let changed = CHANGES.map(|(field, change, reason, scored)| {
+        let make = move |nonce| {
+            let mut changed = TxEip1559 { nonce, ..transaction() };
+            change(&mut changed);
+            raw(signed(&changed))
+        };
+        (field, Box::new(make) as Box<dyn Fn(u64) -> Vec<u8>>, reason, scored)
+    });
+    let signatures = SIGNATURES.map(|(field, change, reason)| {
+        let make = move |nonce| {
+            let (good, signature) = signed(&TxEip1559 { nonce, ..transaction() });
+            raw((good, change(signature)))
+        };
+        (field, Box::new(make) as Box<dyn Fn(u64) -> Vec<u8>>, reason, true)
+    });
+    let bytes = BYTES.map(|(field, change, reason)| {
+        let make = move |nonce| {
+            let mut bytes = raw(signed(&TxEip1559 { nonce, ..transaction() }));
+            change(&mut bytes);
+            bytes
+        };
+        (field, Box::new(make) as Box<dyn Fn(u64) -> Vec<u8>>, reason, true)
+    });
+    let cases = changed.into_iter().chain(signatures).chain(bytes);
+    for (number, (field, make, reason, scored)) in (10..).zip(cases) {
+        let next = u64::from(number) - 10;
+        // What is wrong is not the nonce.
+        let raw = make(next + 1);
         let peer = bench.liar(number, None);
         bench.runtime.block_on(async {
             while peer.peer_count() == 0 {
@@ -307,8 +335,8 @@ fn a_transaction_with_one_field_wrong_is_refused_with_its_reason_and_its_sender_
             assert!(charge.starts_with("invalid transaction, -25 points"), "{field}: {charge}");
         }
         // What comes later is taken: the one before was looked at, and refused.
-        let next = TxEip1559 { nonce: u64::from(number) - 10, ..transaction() };
-        bench.passes(&bench.liar(number + 100, None), raw_of(&next), u64::from(number) - 9);
+        let good = raw_of(&TxEip1559 { nonce: next, ..transaction() });
+        bench.passes(&bench.liar(number + 100, None), good, next + 1);
         // In its own words, from one of our own users.
         let mut ipc = bench.victim.ipc();
         let params = json!([format!("0x{}", hex::encode(&raw))]);
