@@ -51,20 +51,23 @@ async fn breaches_add_up_to_a_ban_that_outlives_the_node() {
     let boot = hub.enode().unwrap();
     let port = boot.tcp_port;
     let (villain, mut seen) = node(2, |config| config.boot_nodes.push(boot)).await;
-    for _ in 0..2 {
+    // Two within a few seconds, three if the machine is slow.
+    let mut breaches = 0;
+    let ban = loop {
         breach(&mut seen).await;
+        breaches += 1;
         assert_eq!(disconnected(&mut events).await, villain.local_id);
-    }
-    assert_eq!(
-        offences(&hub, villain.local_id).await,
-        [
-            "breach of protocol, -50 points, score -50 (echo/1: nobody sends code 2)".to_owned(),
-            offences(&hub, villain.local_id).await[1].clone(),
-        ]
-    );
-    let record = story(&hub, villain.local_id).await.record.unwrap();
-    let ban = record.ban.expect("two breaches at once are too much");
-    assert!(ban.reason.starts_with("for its conduct: score -"), "{}", ban.reason);
+        let record = story(&hub, villain.local_id).await.record.unwrap();
+        if let Some(ban) = record.ban {
+            break ban;
+        }
+        assert!(breaches < 3, "{:?}", record.incidents);
+    };
+    let said = offences(&hub, villain.local_id).await;
+    let expected = "breach of protocol, -50 points, score -50 (echo/1: nobody sends code 2)";
+    assert_eq!((said.len(), &*said[0]), (breaches, expected));
+    assert!(said[1].starts_with("breach of protocol, -50 points, score -"), "{said:?}");
+    assert!(ban.reason.starts_with("for its conduct: score -1"), "{}", ban.reason);
     assert!(ban.until.is_some_and(|until| until > ban.since));
     let dials = is_refused(&villain, 0).await;
 
