@@ -192,7 +192,11 @@ impl Service {
                     Some(order) => self.order(order),
                     None => break None,
                 },
-                _ = look.tick() => self.look_into_book(),
+                _ = look.tick() => {
+                    // It starts the clock of the alarm for too few peers, and keeps scores fresh.
+                    self.manager.handle_timeout(self.clock.now());
+                    self.look_into_book();
+                }
                 () = timer => self.manager.handle_timeout(self.clock.now()),
                 Some(_) = self.tasks.join_next() => {}
                 Some(_) = self.dials.join_next() => {}

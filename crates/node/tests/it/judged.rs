@@ -14,7 +14,7 @@ use chainmesh_identity::{Enode, NodeKey, PeerId};
 use chainmesh_net::{EthChain, P2pConfig, P2pHandle, SessionCommand};
 use chainmesh_proto::eth::chain::{ChainHead, ChainReader, StorageError, SyncBlock};
 use chainmesh_proto::peers::Offence::{
-    self, FalseAnswer, InvalidBlock, InvalidExecution, UselessAnswer,
+    self, EarlyBlock, FalseAnswer, InvalidBlock, InvalidExecution, UselessAnswer,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -173,7 +173,7 @@ fn sealed_by(mut header: Header, key: u8, body: &Bytes) -> SyncBlock {
 type Mutation = (&'static str, fn(&mut Header), Offence, &'static str);
 
 /// All that a header of a clique block says but two: any beneficiary is a vote, and any vanity is right.
-const FIELDS: [Mutation; 15] = [
+const FIELDS: [Mutation; 16] = [
     ("parent", |h| h.parent_hash.0[0] ^= 1, UselessAnswer, "header 4 is not the child"),
     ("ommers", |h| h.ommers_hash.0[0] ^= 1, FalseAnswer, "a body belongs to no block"),
     ("state root", |h| h.state_root.0[0] ^= 1, InvalidExecution, "block 4: the state root is"),
@@ -184,6 +184,8 @@ const FIELDS: [Mutation; 15] = [
     ("number", |h| h.number += 1, FalseAnswer, "the headers begin with block 5"),
     ("gas limit", |h| h.gas_limit = 1, InvalidBlock, "block 4: the gas limit is 1"),
     ("gas used", |h| h.gas_used += 1, InvalidExecution, "block 4: the transactions used 0 gas"),
+    // Whose clock is wrong is not known.
+    ("early", |h| h.timestamp = 4_102_444_800, EarlyBlock, "block 4: the timestamp 4102444800 is"),
     ("timestamp", |h| h.timestamp = 1, InvalidBlock, "block 4: the timestamp is 1"),
     (
         "extra data",
