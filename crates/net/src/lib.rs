@@ -109,7 +109,7 @@ pub use chainmesh_proto::eth::transactions::GossipReport;
 pub use chainmesh_proto::module::{
     Module, ModuleError, PeerContext, PeerHandler, PeerKind, TopicHandler,
 };
-pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager};
+pub use chainmesh_proto::peers::{NodeKind, Offence, PeerInfo, PeerManager};
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
 pub use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 pub use conduct::TooFewPeers;

@@ -1,8 +1,10 @@
 //! Peers that break rules: scored, banned if nobody asked for them, and remembered.
 
-use chainmesh_net::{Bytes, DisconnectReason, NodeKind, P2pHandle, PeerId, PeerQuery, PeerStory};
+use chainmesh_net::{
+    Bytes, DisconnectReason, NodeKind, Offence, P2pHandle, PeerId, PeerQuery, PeerStory,
+};
 use chainmesh_proto::peers::book::AddressBook;
-use chainmesh_proto::peers::{BAN_SCORE, ClosedBy, Offence, Outcome};
+use chainmesh_proto::peers::{BAN_SCORE, ClosedBy, Outcome};
 use tokio::sync::mpsc;
 
 use crate::support::{Seen, disconnected, key, next_peer, node, within};
@@ -108,4 +110,11 @@ async fn who_was_asked_for_is_scored_and_may_come_back() {
     let said = offences(&hub, villain.local_id).await;
     assert_eq!(said.len(), 3, "{said:?}");
     assert!(said.iter().all(|text| text.starts_with(&Offence::Breach.to_string())));
+    // What an application has to say against it counts, too.
+    hub.accuse_peer(villain.local_id, Offence::UselessAnswer, "no \u{1b}[31mgreeting")
+        .await
+        .unwrap();
+    let said = offences(&hub, villain.local_id).await.pop().unwrap();
+    assert!(said.starts_with("useless answer, -10 points, score -1"), "{said}");
+    assert!(said.ends_with("(no \\u{1b}[31mgreeting)"), "{said}");
 }
