@@ -8,15 +8,17 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use chainmesh_identity::{Enode, PeerId};
 use chainmesh_proto::module::PeerKind;
+use chainmesh_proto::peers::book::{Bookkeeper, LOOK_INTO_BOOK};
 use chainmesh_proto::peers::{
     ClosedBy, ConnectionId, DialError, DialTarget, Input, Merit, NodeKind, Offence, Output,
-    PeerEvent, PeerInfo, PeerManager, TargetKey,
+    PeerEvent, PeerInfo, PeerManager, Report as PeerReport, TargetKey,
 };
 use chainmesh_proto::session::Link;
 use chainmesh_proto::session::connection::{
     Blame, CloseCause, Connection, ConnectionEvent, LocalNode,
 };
 use chainmesh_proto::session::tls::PeerCertificate;
+use chainmesh_proto::text::{Escaped, EscapedTo};
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
 use core::net::SocketAddr;
@@ -25,12 +27,11 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use crate::book::{BookOrder, Bookkeeper, LOOK_INTO_BOOK};
+use crate::book::{BookOrder, unix_time};
 use crate::clock::Clock;
 use crate::conduct::Floor;
 use crate::event::P2pEvent;
 use crate::handle::PeerStatus;
-use crate::text::{Escaped, EscapedTo};
 use crate::{connection, dial, entropy};
 
 /// What connection tasks, dials and the listener tell the control plane.
@@ -64,6 +65,8 @@ pub(crate) enum Order {
     Merit(PeerId, Merit),
     /// Tell what there is to know of connections.
     Peers(oneshot::Sender<Vec<PeerStatus>>),
+    /// Tell what the peer manager knows and has counted.
+    PeerReport(oneshot::Sender<PeerReport>),
     /// Close everything, say goodbye, end.
     Shutdown(oneshot::Sender<()>),
 }
@@ -251,6 +254,9 @@ impl Service {
             Order::Peers(answer) => {
                 let _ = answer.send(self.peers(now));
             }
+            Order::PeerReport(answer) => {
+                let _ = answer.send(self.manager.snapshot());
+            }
             Order::Found(enode) => self.found(&enode),
             Order::Book(order) => self.book_order(order),
             Order::Offence(id, offence, words) => self.accused(id, offence, words),
@@ -402,7 +408,7 @@ impl Service {
 
     fn dial(&mut self, conn: ConnectionId, target: DialTarget) {
         debug!(%conn, %target, "dialling");
-        self.bookkeeper.dialled(target.id);
+        self.bookkeeper.dialled(unix_time(), target.id);
         self.connections.insert(conn, Entry::new(None));
         let report_to = self.report_to.clone();
         self.dials.spawn(async move {
