@@ -71,8 +71,12 @@ enum Failure {
 }
 
 impl Floor {
-    pub(crate) fn new(alarm: watch::Sender<Option<TooFewPeers>>) -> Self {
-        Self { failures: VecDeque::new(), alarm }
+    pub(crate) fn new() -> Self {
+        Self { failures: VecDeque::new(), alarm: watch::Sender::new(None) }
+    }
+
+    pub(crate) fn heard(&self) -> watch::Receiver<Option<TooFewPeers>> {
+        self.alarm.subscribe()
     }
 
     /// Takes note of what is behind an alarm, and raises it.

@@ -175,7 +175,6 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     let (orders, orders_in) = mpsc::channel(ORDERS);
     let (cmd_tx, commands) = mpsc::channel(COMMANDS);
     let peer_count = Arc::new(AtomicUsize::new(0));
-    let (alarm, alarm_heard) = watch::channel(None);
 
     let mut manager_config = PeerManagerConfig::new(local_id, config.max_peers);
     manager_config.max_pending_inbound = config.max_pending_inbound;
@@ -300,8 +299,8 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         peer_count.clone(),
         inbox,
         bookkeeper,
-        conduct::Floor::new(alarm),
     );
+    let alarm = service.floor.heard();
     tokio::spawn(service.run(companions));
     Ok(P2pHandle {
         local_id,
@@ -314,7 +313,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         mesh,
         amop,
         discovery,
-        alarm: alarm_heard,
+        alarm,
     })
 }
 

@@ -153,7 +153,6 @@ impl Service {
         peer_count: Arc<AtomicUsize>,
         inbox: Inbox,
         bookkeeper: Bookkeeper,
-        floor: Floor,
     ) -> Self {
         let (report_to, reports) = mpsc::channel(REPORTS);
         Self {
@@ -167,7 +166,7 @@ impl Service {
             accepted: inbox.accepted,
             orders: inbox.orders,
             bookkeeper,
-            floor,
+            floor: Floor::new(),
             connections: HashMap::new(),
             inbound: HashMap::new(),
             tasks: JoinSet::new(),
