@@ -213,11 +213,9 @@ impl Reputation {
         until.is_some_and(|until| now < until)
     }
 
-    /// Forgets what a banned ID has done.
+    /// Forgets what an ID has done.
     pub(super) fn pardon(&mut self, id: &PeerId) {
-        if self.entries.get(id).is_some_and(|entry| entry.banned_until.is_some()) {
-            self.entries.remove(id);
-        }
+        self.entries.remove(id);
     }
 
     /// IDs that have a score.
