@@ -45,6 +45,8 @@ pub struct PeerStory {
     pub status: Option<PeerStatus>,
     /// Time until the address book names it for a dial; `None` when it does not.
     pub due_in: Option<Duration>,
+    /// Its score; 0 for one that has none.
+    pub score: i32,
     /// Its address is banned.
     pub address_ban: Option<Ban>,
     /// The node's clock, Unix time in seconds: times of the record are to be compared with it.
@@ -236,12 +238,14 @@ impl Service {
     /// What is known of those who are meant, connected ones first.
     fn stories(&self, query: &PeerQuery) -> Vec<PeerStory> {
         let (unix, book) = (unix_time(), &self.bookkeeper.book);
+        let now = self.clock.now();
+        let score = |id: Option<PeerId>| id.map_or(0, |id| self.manager.score(now, &id));
         let ban_of = |ip: Option<IpAddr>| {
             let ip = ip?.to_canonical();
             book.banned_ips().find(|(banned, _)| *banned == ip).map(|(_, ban)| ban.clone())
         };
         let mut stories: Vec<PeerStory> = Vec::new();
-        let mut peers = self.peers(self.clock.now());
+        let mut peers = self.peers(now);
         peers.sort_by_key(|status| Reverse(status.info.state));
         for status in peers {
             let info = &status.info;
@@ -260,6 +264,7 @@ impl Service {
                     record,
                     status,
                     due_in: None,
+                    score: score(id),
                     address_ban,
                     now: unix,
                 });
@@ -277,6 +282,7 @@ impl Service {
                     record: Some(record.clone()),
                     status: None,
                     due_in: due.map(|at| Duration::from_secs(at.saturating_sub(unix))),
+                    score: score(Some(id)),
                     address_ban: ban_of(place.0.ip()),
                     now: unix,
                 });

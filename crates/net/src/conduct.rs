@@ -12,7 +12,7 @@ use chainmesh_wire::devp2p::DisconnectReason;
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use crate::handle::P2pHandle;
+use crate::handle::{NodeEnded, P2pHandle};
 use crate::service::{Order, Service};
 
 /// Failed dials that are remembered for the words of an alarm, and for how long.
@@ -71,8 +71,12 @@ enum Failure {
 }
 
 impl Floor {
-    pub(crate) fn new(alarm: watch::Sender<Option<TooFewPeers>>) -> Self {
-        Self { failures: VecDeque::new(), alarm }
+    pub(crate) fn new() -> Self {
+        Self { failures: VecDeque::new(), alarm: watch::Sender::new(None) }
+    }
+
+    pub(crate) fn heard(&self) -> watch::Receiver<Option<TooFewPeers>> {
+        self.alarm.subscribe()
     }
 
     /// Takes note of what is behind an alarm, and raises it.
@@ -185,6 +189,21 @@ impl Service {
 }
 
 impl P2pHandle {
+    /// A peer did something wrong that is an application's business to know: its score falls, and its
+    /// story has `words` (the first 150 characters, escaped). Ending the session is up to the caller,
+    /// unless the score that follows bans the peer.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn accuse_peer(
+        &self,
+        id: PeerId,
+        offence: Offence,
+        words: &str,
+    ) -> Result<(), NodeEnded> {
+        self.order(Order::Offence(id, offence, words.to_owned())).await
+    }
+
     /// The alarm for too few peers: `None` while there are enough, or not too few for long enough. See
     /// [`P2pConfig::min_peers`](crate::P2pConfig::min_peers).
     #[must_use]

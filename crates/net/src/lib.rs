@@ -116,7 +116,7 @@ pub use chainmesh_proto::eth::transactions::GossipReport;
 pub use chainmesh_proto::module::{
     Module, ModuleError, PeerContext, PeerHandler, PeerKind, TopicHandler,
 };
-pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager, Report as PeerReport};
+pub use chainmesh_proto::peers::{NodeKind, Offence, PeerInfo, PeerManager, Report as PeerReport};
 pub use chainmesh_proto::role::NodeRole;
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
 pub use chainmesh_proto::text::{Escaped, EscapedTo};
@@ -188,7 +188,6 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     let (orders, orders_in) = mpsc::channel(ORDERS);
     let (cmd_tx, commands) = mpsc::channel(COMMANDS);
     let peer_count = Arc::new(AtomicUsize::new(0));
-    let (alarm, alarm_heard) = watch::channel(None);
 
     let mut manager_config = PeerManagerConfig::new(local_id, config.max_peers);
     manager_config.max_pending_inbound = config.max_pending_inbound;
@@ -366,10 +365,10 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         peer_count.clone(),
         inbox,
         bookkeeper,
-        conduct::Floor::new(alarm),
     );
     service.pex.clone_from(&pex);
     service.discovery.clone_from(&discovery);
+    let alarm = service.floor.heard();
     tokio::spawn(service.run(companions));
     Ok(P2pHandle {
         local_id,
@@ -382,7 +381,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
         mesh,
         amop,
         discovery,
-        alarm: alarm_heard,
+        alarm,
         pex,
         reach,
         roles,

@@ -165,7 +165,6 @@ impl Service {
         peer_count: Arc<AtomicUsize>,
         inbox: Inbox,
         bookkeeper: Bookkeeper,
-        floor: Floor,
     ) -> Self {
         let (report_to, reports) = mpsc::channel(REPORTS);
         Self {
@@ -179,7 +178,7 @@ impl Service {
             accepted: inbox.accepted,
             orders: inbox.orders,
             bookkeeper,
-            floor,
+            floor: Floor::new(),
             pex: None,
             discovery: None,
             connections: HashMap::new(),
@@ -209,7 +208,11 @@ impl Service {
                     Some(order) => self.order(order),
                     None => break None,
                 },
-                _ = look.tick() => self.look_into_book(),
+                _ = look.tick() => {
+                    // It starts the clock of the alarm for too few peers, and keeps scores fresh.
+                    self.manager.handle_timeout(self.clock.now());
+                    self.look_into_book();
+                }
                 () = timer => self.manager.handle_timeout(self.clock.now()),
                 Some(_) = self.tasks.join_next() => {}
                 Some(_) = self.dials.join_next() => {}

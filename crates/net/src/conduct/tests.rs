@@ -3,8 +3,9 @@
 use super::*;
 
 fn floor() -> (Floor, watch::Receiver<Option<TooFewPeers>>) {
-    let (alarm, heard) = watch::channel(None);
-    (Floor::new(alarm), heard)
+    let floor = Floor::new();
+    let heard = floor.heard();
+    (floor, heard)
 }
 
 fn failure(error: DialError) -> PeerEvent {

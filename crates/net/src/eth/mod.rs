@@ -117,8 +117,9 @@ struct Peer {
     known: KnownHashes,
     /// Requests under way.
     asked: HashMap<u64, Asker>,
-    /// When it was praised last for an answer.
-    praised: Option<Instant>,
+    /// When it was praised last for an answer, or when it came: one that lies in its first answer is
+    /// not praised for that.
+    praised: Instant,
 }
 
 /// Everything about `eth` of one node.
@@ -261,9 +262,8 @@ impl EthService {
         let now = self.clock.now();
         let mut peers = self.peers();
         let Some(peer) = peers.get_mut(&id) else { return };
-        let recent = |at: Instant| now.saturating_since(at) < PRAISE_INTERVAL;
-        if !peer.praised.is_some_and(recent) {
-            peer.praised = Some(now);
+        if now.saturating_since(peer.praised) >= PRAISE_INTERVAL {
+            peer.praised = now;
             drop(peers);
             self.witness.praise(id, Merit::Answer);
         }
@@ -275,7 +275,7 @@ impl EthService {
             head,
             known: KnownHashes::new(MAX_KNOWN_BLOCKS),
             asked: HashMap::new(),
-            praised: None,
+            praised: self.clock.now(),
         };
         self.peers().insert(connection.id(), peer);
         self.sync(SyncInput::PeerConnected { peer: connection.id(), head });

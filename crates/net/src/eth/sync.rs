@@ -21,13 +21,14 @@ use tokio::sync::{Notify, watch};
 use tracing::{debug, error, info, warn};
 
 use super::{Asker, EthService};
+use crate::book::unix_time;
 use crate::clock::Clock;
 
 /// A block that the chain refused.
 struct RefusedBlock {
     hash: B256,
-    /// Its header and seal are right: only what it does is wrong.
-    well_sealed: bool,
+    /// What it is to send it.
+    offence: Offence,
     /// Number and broken rule.
     words: String,
 }
@@ -155,25 +156,27 @@ impl SyncDriver {
         let SyncFault::InvalidBlock { hash } = fault else { return charge };
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let block = refused.iter().find(|block| block.hash == *hash);
-        block.map_or(charge, |block| match block.well_sealed {
-            true => (Offence::InvalidExecution, block.words.clone()),
-            false => (Offence::InvalidBlock, block.words.clone()),
-        })
+        block.map_or(charge, |block| (block.offence, block.words.clone()))
     }
 
-    /// A block was refused: keeps why, and whether it is for its header or its seal.
+    /// A block was refused: keeps why, and what it is to send it.
     fn remember_refusal(&self, blocks: &[SyncBlock], error: &ImportError) {
         let ImportError::Invalid { number, hash, reason } = error else { return };
         let block = blocks.iter().find(|block| block.hash == *hash);
-        let seal = block.map(|block| self.chain.check_header(&block.header, hash));
-        let well_sealed = matches!(seal, Some(Ok(Some(_))));
+        let offence = block.map_or(Offence::InvalidBlock, |block| {
+            match self.chain.check_header(&block.header, hash) {
+                Ok(Some(_)) => Offence::InvalidExecution,
+                _ if block.header.timestamp > unix_time() => Offence::EarlyBlock,
+                _ => Offence::InvalidBlock,
+            }
+        });
         let words = format!("block {number}: {reason}");
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         // As many as the machine remembers: who sends one of them again is blamed again.
         if refused.len() >= MAX_REMEMBERED_INVALID {
             refused.pop_front();
         }
-        refused.push_back(RefusedBlock { hash: *hash, well_sealed, words });
+        refused.push_back(RefusedBlock { hash: *hash, offence, words });
     }
 
     fn import(&self, blocks: &[SyncBlock]) {

@@ -1,6 +1,7 @@
 //! Nodes on loopback, seen from outside: through [`P2pConfig`], [`P2pHandle`] and modules only.
 
 mod chain;
+mod conduct;
 mod consortium;
 mod discovery;
 mod echo;

@@ -39,9 +39,9 @@ pub struct PeerReport {
     pub direction: Option<String>,
     /// What its slot is counted as.
     pub slot: Option<String>,
-    /// Its score, if it is connected or wanted.
+    /// Its score: below zero for what it did wrong, above for good conduct; fades with time.
     #[serde(default)]
-    pub score: Option<i32>,
+    pub score: i32,
     /// The other end of its connection.
     pub remote_address: Option<String>,
     /// Name and version of its software; escaped.
@@ -225,7 +225,7 @@ impl PeerReport {
             kind: info.and_then(|info| info.kind).map(|kind| peers::kind(Some(kind)).into()),
             direction: info.and_then(|info| info.direction).map(|at| peers::direction(at).into()),
             slot: info.and_then(|info| info.slot).map(|slot| peers::slot(slot).into()),
-            score: info.map(|info| info.score),
+            score: story.score,
             remote_address: info.and_then(|info| info.address).map(|at| at.to_string()),
             client: info.map(|info| info.client.clone()).filter(|client| !client.is_empty()),
             connected_seconds: status

@@ -4,13 +4,18 @@
 use std::sync::Arc;
 
 use alloy_consensus::Header;
-use alloy_primitives::{Address, B64, B256, U256};
+use alloy_consensus::{SignableTransaction, TxEip1559};
+use alloy_eips::Encodable2718;
+use alloy_primitives::{Address, B64, B256, Signature, TxKind, U256, hex};
 use bytes::Bytes;
-use chainmesh_chain::execute::sign_transaction;
+use chainmesh_chain::execute::sign_hash;
 use chainmesh_chain::{Chain, ChainOptions, ChainSpec, Genesis, block, clique};
 use chainmesh_identity::{Enode, NodeKey, PeerId};
 use chainmesh_net::{EthChain, P2pConfig, P2pHandle, SessionCommand};
 use chainmesh_proto::eth::chain::{ChainHead, ChainReader, StorageError, SyncBlock};
+use chainmesh_proto::peers::Offence::{
+    self, EarlyBlock, FalseAnswer, InvalidBlock, InvalidExecution, UselessAnswer,
+};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -132,6 +137,22 @@ impl Bench {
         })
     }
 
+    /// A good transaction from a peer comes into the pool, which holds so many then.
+    fn passes(&self, from: &P2pHandle, raw: Vec<u8>, pending: u64) {
+        self.runtime.block_on(async {
+            while from.peer_count() == 0 {
+                tokio::task::yield_now().await;
+            }
+            let send = SessionCommand::BroadcastTransactions { transactions: vec![raw] };
+            from.cmd_tx.send(send).await.unwrap();
+        });
+        let expected = json!({"pending": format!("0x{pending:x}"), "queued": "0x0"});
+        wait_until("a good transaction", || {
+            (self.victim.call("txpool_status", json!([])) == expected).then_some(())
+        });
+        self.runtime.block_on(from.shutdown());
+    }
+
     /// The liar's block is nowhere, and what was good is there.
     fn holds_out(&self, what: &str, bad: &SyncBlock) {
         let good = self.honest.head().hash.to_string();
@@ -148,39 +169,192 @@ fn sealed_by(mut header: Header, key: u8, body: &Bytes) -> SyncBlock {
     block::seal(header, body.clone())
 }
 
-type Mutation = (&'static str, fn(&mut Header), &'static str, bool);
+/// A field, what is done to it, which offence that is, and the reason in the story of the peer.
+type Mutation = (&'static str, fn(&mut Header), Offence, &'static str);
 
-/// A field, what is done to it, how the offence begins, and whether it bans at once.
-const FIELDS: [Mutation; 15] = [
-    ("parent", |h| h.parent_hash.0[0] ^= 1, "?", false),
-    ("ommers", |h| h.ommers_hash.0[0] ^= 1, "?", false),
-    ("state root", |h| h.state_root.0[0] ^= 1, "?", false),
-    ("transactions root", |h| h.transactions_root.0[0] ^= 1, "?", false),
-    ("receipts root", |h| h.receipts_root.0[0] ^= 1, "?", false),
-    ("logs bloom", |h| h.logs_bloom.0[0] ^= 1, "?", false),
-    ("difficulty", |h| h.difficulty += U256::from(1), "?", true),
-    ("number", |h| h.number += 1, "?", false),
-    ("gas limit", |h| h.gas_limit = 1, "?", true),
-    ("gas used", |h| h.gas_used += 1, "?", false),
-    ("timestamp", |h| h.timestamp = 1, "?", true),
-    ("extra data", |h| h.extra_data = Bytes::from_static(b"short").into(), "?", true),
-    ("mix hash", |h| h.mix_hash.0[0] ^= 1, "?", true),
-    ("nonce", |h| h.nonce = B64::repeat_byte(1), "?", true),
-    ("base fee", |h| h.base_fee_per_gas = h.base_fee_per_gas.map(|fee| fee + 1), "?", true),
+/// All that a header of a clique block says but two: any beneficiary is a vote, and any vanity is right.
+const FIELDS: [Mutation; 16] = [
+    ("parent", |h| h.parent_hash.0[0] ^= 1, UselessAnswer, "header 4 is not the child"),
+    ("ommers", |h| h.ommers_hash.0[0] ^= 1, FalseAnswer, "a body belongs to no block"),
+    ("state root", |h| h.state_root.0[0] ^= 1, InvalidExecution, "block 4: the state root is"),
+    ("transactions", |h| h.transactions_root.0[0] ^= 1, FalseAnswer, "a body belongs to no block"),
+    ("receipts", |h| h.receipts_root.0[0] ^= 1, InvalidExecution, "block 4: the receipts have"),
+    ("bloom", |h| h.logs_bloom.0[0] ^= 1, InvalidExecution, "block 4: the logs bloom is"),
+    ("difficulty", |h| h.difficulty = U256::from(3), InvalidBlock, "block 4: the difficulty is 3"),
+    ("number", |h| h.number += 1, FalseAnswer, "the headers begin with block 5"),
+    ("gas limit", |h| h.gas_limit = 1, InvalidBlock, "block 4: the gas limit is 1"),
+    ("gas used", |h| h.gas_used += 1, InvalidExecution, "block 4: the transactions used 0 gas"),
+    // Whose clock is wrong is not known.
+    ("early", |h| h.timestamp = 4_102_444_800, EarlyBlock, "block 4: the timestamp 4102444800 is"),
+    ("timestamp", |h| h.timestamp = 1, InvalidBlock, "block 4: the timestamp is 1"),
+    (
+        "extra data",
+        |h| h.extra_data = Bytes::from_static(b"short").into(),
+        InvalidBlock,
+        "block 4: the extra data have 5 bytes",
+    ),
+    ("mix hash", |h| h.mix_hash.0[0] ^= 1, InvalidBlock, "block 4: the mix hash must be 0"),
+    ("nonce", |h| h.nonce = B64::repeat_byte(1), InvalidBlock, "block 4: the nonce is 0x0101"),
+    (
+        "base fee",
+        |h| h.base_fee_per_gas = h.base_fee_per_gas.map(|fee| fee + 1),
+        InvalidBlock,
+        "block 4: the base fee is",
+    ),
 ];
 
 #[test]
 fn a_block_with_one_field_wrong_is_refused_with_its_reason_and_its_sender_scored() {
     let bench = Bench::new();
-    for (number, (field, change, expected, bans)) in (10..).zip(FIELDS) {
+    // What is good is fetched first.
+    let honest = bench.liar(9, None);
+    bench.holds_out("the honest chain", &bench.good);
+    let changed = FIELDS.map(|(field, change, offence, reason)| {
         let mut header = bench.good.header.clone();
         change(&mut header);
-        let bad = sealed_by(header, SIGNER, &bench.good.body_rlp);
+        (field, sealed_by(header, SIGNER, &bench.good.body_rlp), offence, reason)
+    });
+    let strange = sealed_by(bench.good.header.clone(), 77, &bench.good.body_rlp);
+    let strange = ("seal", strange, InvalidBlock, "block 4: ");
+    for (number, (field, bad, offence, reason)) in (10..).zip(changed.into_iter().chain([strange]))
+    {
         assert_ne!(bad.hash, bench.good.hash, "{field}");
         let liar = bench.liar(number, Some(bad.clone()));
         let charge = bench.charge(field, liar.local_id);
-        eprintln!("{field}: {charge} {expected} {bans}");
+        let weight = offence.weight();
+        let expected = format!("{offence}, -{weight} points, score -{weight} ({reason}");
+        assert!(charge.starts_with(&expected), "{field}: {charge}");
         bench.holds_out(field, &bad);
+        if offence == InvalidBlock {
+            let ban = &bench.story(liar.local_id)["ban"]["reason"];
+            assert_eq!(ban, "for its conduct: score -100", "{field}");
+        }
         bench.runtime.block_on(liar.shutdown());
     }
+    assert_eq!(bench.story(honest.local_id)["state"], "connected");
+    bench.runtime.block_on(honest.shutdown());
+}
+
+type Change = (&'static str, fn(&mut TxEip1559), &'static str, bool);
+
+/// What is done to a transaction, the reason, and whether an honest node could never have sent it.
+const CHANGES: [Change; 5] = [
+    ("chain id", |tx| tx.chain_id = 8, "invalid chain id", true),
+    ("nonce", |tx| tx.nonce = u64::MAX, "nonce has max value", true),
+    ("tip", |tx| tx.max_priority_fee_per_gas = tx.max_fee_per_gas + 1, "max priority fee", true),
+    ("gas limit", |tx| tx.gas_limit = 20_999, "intrinsic gas too low", false),
+    ("value", |tx| tx.value = U256::MAX >> 8, "insufficient funds", false),
+];
+
+type ChangeSignature = (&'static str, fn(Signature) -> Signature, &'static str);
+
+const SIGNATURES: [ChangeSignature; 2] = [
+    // The order of the curve minus s: the other of the two that are valid without EIP-2.
+    (
+        "high s",
+        |it| Signature::new(it.r(), U256::from_be_bytes(ORDER) - it.s(), !it.v()),
+        "invalid sender",
+    ),
+    ("no r", |it| Signature::new(U256::ZERO, it.s(), it.v()), "invalid sender"),
+];
+
+/// Of the curve secp256k1.
+const ORDER: [u8; 32] = hex!("fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141");
+
+type ChangeBytes = (&'static str, fn(&mut Vec<u8>), &'static str);
+
+const BYTES: [ChangeBytes; 3] = [
+    ("a byte too many", |raw| raw.push(0), "rlp: not a transaction"),
+    ("a byte too few", |raw| raw.truncate(raw.len() - 1), "rlp: not a transaction"),
+    ("type", |raw| raw[0] = 0x7e, "rlp: not a transaction"),
+];
+
+fn transaction() -> TxEip1559 {
+    TxEip1559 {
+        chain_id: 7,
+        nonce: 0,
+        gas_limit: 21_000,
+        max_fee_per_gas: 20_000_000_000,
+        max_priority_fee_per_gas: 2_000_000_000,
+        to: TxKind::Call(Address::repeat_byte(5)),
+        value: U256::from(5),
+        ..TxEip1559::default()
+    }
+}
+
+fn signed(transaction: &TxEip1559) -> (TxEip1559, Signature) {
+    let key = NodeKey::from_entropy([SIGNER; 32]).to_hex().parse().unwrap();
+    let signature = sign_hash(transaction.signature_hash(), &key);
+    (transaction.clone(), signature)
+}
+
+fn raw((transaction, signature): (TxEip1559, Signature)) -> Vec<u8> {
+    transaction.into_signed(signature).encoded_2718()
+}
+
+#[test]
+fn a_transaction_with_one_field_wrong_is_refused_with_its_reason_and_its_sender_scored() {
+    let bench = Bench::new();
+    let changed = CHANGES.map(|(field, change, reason, scored)| {
+        let make = move |nonce| {
+            let mut changed = TxEip1559 { nonce, ..transaction() };
+            change(&mut changed);
+            raw(signed(&changed))
+        };
+        (field, Box::new(make) as Box<dyn Fn(u64) -> Vec<u8>>, reason, scored)
+    });
+    let signatures = SIGNATURES.map(|(field, change, reason)| {
+        let make = move |nonce| {
+            let (good, signature) = signed(&TxEip1559 { nonce, ..transaction() });
+            raw((good, change(signature)))
+        };
+        (field, Box::new(make) as Box<dyn Fn(u64) -> Vec<u8>>, reason, true)
+    });
+    let bytes = BYTES.map(|(field, change, reason)| {
+        let make = move |nonce| {
+            let mut bytes = raw(signed(&TxEip1559 { nonce, ..transaction() }));
+            change(&mut bytes);
+            bytes
+        };
+        (field, Box::new(make) as Box<dyn Fn(u64) -> Vec<u8>>, reason, true)
+    });
+    let cases = changed.into_iter().chain(signatures).chain(bytes);
+    for (number, (field, make, reason, scored)) in (10..).zip(cases) {
+        let next = u64::from(number) - 10;
+        // What is wrong is not the nonce.
+        let raw = make(next + 1);
+        let peer = bench.liar(number, None);
+        bench.runtime.block_on(async {
+            while peer.peer_count() == 0 {
+                tokio::task::yield_now().await;
+            }
+            let transactions = vec![raw.clone()];
+            let send = SessionCommand::BroadcastTransactions { transactions };
+            peer.cmd_tx.send(send).await.unwrap();
+        });
+        if scored {
+            let charge = bench.charge(field, peer.local_id);
+            assert!(charge.starts_with("invalid transaction, -25 points"), "{field}: {charge}");
+        }
+        // What comes later is taken: the one before was looked at, and refused.
+        let good = raw_of(&TxEip1559 { nonce: next, ..transaction() });
+        bench.passes(&bench.liar(number + 100, None), good, next + 1);
+        // In its own words, from one of our own users.
+        let mut ipc = bench.victim.ipc();
+        let params = json!([format!("0x{}", hex::encode(&raw))]);
+        let asked = json!({
+            "jsonrpc": "2.0", "id": 1, "method": "eth_sendRawTransaction", "params": params,
+        });
+        let error = ipc.ask(&asked)["error"]["message"].as_str().unwrap_or_default().to_owned();
+        assert!(error.contains(reason), "{field}: {error}");
+        if !scored {
+            assert_eq!(bench.story(peer.local_id)["state"], "connected", "{field}");
+            assert_eq!(bench.story(peer.local_id)["score"], 0, "{field}");
+        }
+        bench.runtime.block_on(peer.shutdown());
+    }
+}
+
+fn raw_of(transaction: &TxEip1559) -> Vec<u8> {
+    raw(signed(transaction))
 }

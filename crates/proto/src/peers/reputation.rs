@@ -45,6 +45,9 @@ pub enum Offence {
     /// A block whose header and seal are right, and which does not do what it says. Honest nodes pass
     /// such a block on before they execute it: the sealer is to blame, not always the sender.
     InvalidExecution,
+    /// A block of the future. One of the two clocks is wrong, and it may be ours: a node whose clock is
+    /// slow must not ban everybody who brings it news.
+    EarlyBlock,
     /// Something that is no transaction.
     InvalidTransaction,
     /// A message that breaks the rules of the base protocol or of a module.
@@ -64,9 +67,10 @@ pub enum Offence {
 
 impl Offence {
     /// Each kind once.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::InvalidBlock,
         Self::InvalidExecution,
+        Self::EarlyBlock,
         Self::InvalidTransaction,
         Self::Breach,
         Self::FalseAnswer,
@@ -90,6 +94,7 @@ impl Offence {
             Self::Breach => 50,
             Self::FalseAnswer | Self::Unsolicited => 34,
             Self::UselessAnswer | Self::BrokenSession => 10,
+            Self::EarlyBlock => 1,
         }
     }
 
@@ -99,6 +104,7 @@ impl Offence {
         match self {
             Self::InvalidBlock
             | Self::InvalidExecution
+            | Self::EarlyBlock
             | Self::InvalidTransaction
             | Self::FalseAnswer
             | Self::Unsolicited => DisconnectReason::SubprotocolError,
@@ -115,6 +121,7 @@ impl fmt::Display for Offence {
         f.write_str(match self {
             Self::InvalidBlock => "invalid block",
             Self::InvalidExecution => "block with a wrong result",
+            Self::EarlyBlock => "block of the future",
             Self::InvalidTransaction => "invalid transaction",
             Self::Breach => "breach of protocol",
             Self::FalseAnswer => "false answer",
@@ -206,11 +213,9 @@ impl Reputation {
         until.is_some_and(|until| now < until)
     }
 
-    /// Forgets what a banned ID has done.
+    /// Forgets what an ID has done.
     pub(super) fn pardon(&mut self, id: &PeerId) {
-        if self.entries.get(id).is_some_and(|entry| entry.banned_until.is_some()) {
-            self.entries.remove(id);
-        }
+        self.entries.remove(id);
     }
 
     /// IDs that have a score.
@@ -244,9 +249,11 @@ fn faded(milli: i64, passed: Duration) -> i64 {
     i64::try_from(product / (1 << 32)).unwrap_or(0)
 }
 
+/// Rounded to the nearest, so that two halves within a second are a whole. Bounded by [`MIN_SCORE`] and
+/// [`MAX_SCORE`].
 fn points(milli: i64) -> i32 {
-    // Bounded by MIN_SCORE and MAX_SCORE.
-    i32::try_from(milli / MILLI).unwrap_or(0)
+    let half = MILLI / 2 * milli.signum();
+    i32::try_from(milli.saturating_add(half) / MILLI).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -153,7 +153,8 @@ impl PeerManager {
     /// just come stays for a while: it may be of use to it to have learnt the chain from us.
     fn worst_inbound(&self, now: Instant) -> Option<ConnectionId> {
         let peers = self.rotatable(now, Slot::Inbound, Direction::Inbound, None);
-        let (old, best) = (peers.len() / 2, peers.len() / 4);
+        // The longest-lived one always stays, if it is the only one, too.
+        let (old, best) = (peers.len().div_ceil(2), peers.len() / 4);
         let settled = |peer: &Rotatable| now.saturating_since(peer.since) >= INBOUND_GRACE;
         let mut peers = protect(peers, old, best);
         peers.retain(settled);

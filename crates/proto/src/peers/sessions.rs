@@ -55,6 +55,12 @@ impl PeerManager {
         if id == self.config.local_id {
             return self.close(now, conn, DisconnectReason::SelfConnection);
         }
+        // Whoever is at an address that the operator asked for is asked for.
+        if let (None, Some(key)) = (connection.expected, connection.target.clone())
+            && let Some(target) = self.targets.get_mut(&key)
+        {
+            target.found = Some(id);
+        }
         self.judge(now, id, None);
         if self.is_banned(now, &id) {
             // Who it is goes into the books, though it holds nothing.

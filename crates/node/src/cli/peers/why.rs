@@ -82,8 +82,8 @@ pub(super) fn show(story: &PeerReport) -> anyhow::Result<()> {
         state = format!("{state}, for {}", span(seconds));
     }
     line("state", &state)?;
-    if let Some(score) = story.score.filter(|score| *score != 0) {
-        line("score", &score.to_string())?;
+    if story.score != 0 {
+        line("score", &story.score.to_string())?;
     }
     if let Some(client) = &story.client {
         line("client", client)?;

@@ -297,7 +297,8 @@ impl Bookkeeper {
     }
 
     /// Bans a node until its score has faded. The operator's bans are never displaced: of these here
-    /// there is a limited number, and the one that ends first makes room.
+    /// there is a limited number, and the one that ends first makes room. When the operator has filled
+    /// the book, it is not remembered: the manager refuses the node all the same, as long as it runs.
     fn ban_for_conduct(&mut self, now: UnixTime, id: &PeerId, score: i32, lasts: Duration) {
         let for_conduct = self.book.records().filter_map(|record| {
             let ban = record.ban.as_ref().filter(|ban| ban.reason.starts_with(FOR_CONDUCT))?;
@@ -309,9 +310,8 @@ impl Bookkeeper {
         {
             self.book.unban(&first);
         }
-        let reason = format!("{FOR_CONDUCT}: score {score}");
         let until = now.saturating_add(lasts.as_secs().max(1));
-        // If the book has no room for it, the manager refuses the node as long as this run lasts.
+        let reason = format!("{FOR_CONDUCT}: score {score}");
         let _ = self.book.ban(now, id, Some(until), &reason);
     }
 

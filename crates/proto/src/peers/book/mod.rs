@@ -277,6 +277,10 @@ impl AddressBook {
         if record.mismatch.as_ref().is_some_and(|mark| !mark.kind.is_soft()) {
             return true;
         }
+        // Where it listens is not known: it cannot be dialled, and is here for its story alone.
+        if record.enode.tcp_port == 0 {
+            return true;
+        }
         let never = record.last_success == 0 && record.failures >= MAX_FAILURES_NEW;
         let long_ago = now.saturating_sub(record.last_success) > FORGET_FAILING
             && record.failures >= MAX_FAILURES_TRIED;

@@ -1,6 +1,7 @@
 //! Tests of the address book: its limits, who displaces whom, and its bytes on disk.
 
 mod disk;
+mod keeper;
 mod limits;
 mod mismatch;
 mod sample;

@@ -20,11 +20,11 @@ fn a_score_halves_with_each_half_life() {
     let mut scores = Reputation::default();
     assert_eq!(scores.change(at(0), id(1), -100), -100);
     let half = SCORE_HALF_LIFE.as_secs();
-    for (passed, expected) in [(half, -50), (2 * half, -25), (3 * half, -12), (8 * half, 0)] {
+    for (passed, expected) in [(half, -50), (2 * half, -25), (3 * half, -13), (8 * half, 0)] {
         assert_eq!(scores.score(at(passed), &id(1)), expected, "after {passed} s");
     }
     // 100 divided by the square root of two.
-    assert_eq!(scores.score(at(half / 2), &id(1)), -70);
+    assert_eq!(scores.score(at(half / 2), &id(1)), -71);
     assert_eq!(scores.score(Instant::from_micros(u64::MAX), &id(1)), 0);
 }
 

@@ -83,6 +83,26 @@ fn the_operator_lifts_a_ban_and_the_slate_is_clean() {
 }
 
 #[test]
+fn what_was_done_during_a_ban_of_the_operator_is_forgiven_with_it() {
+    let mut bed = Bed::new(10);
+    bed.handle(Input::Ban { id: id(1) });
+    assert!(!banned(&offence(&mut bed, 1, Offence::InvalidBlock)));
+    bed.handle(Input::Unban { id: id(1) });
+    bed.comes_in(1);
+}
+
+#[test]
+fn whoever_is_at_an_address_that_was_asked_for_is_asked_for() {
+    let mut bed = Bed::new(10);
+    bed.add(target(1), NodeKind::Static);
+    offence(&mut bed, 1, Offence::InvalidBlock);
+    bed.handle(Input::RemoveNode { key: TargetKey::Id(id(1)) });
+    let conn = dialled(&bed.add(unnamed(1), NodeKind::Static))[0];
+    bed.handle(Input::Dialed { conn, result: Ok(address(1)) });
+    assert_eq!(closed(&bed.authenticated(conn, 1)), []);
+}
+
+#[test]
 fn who_is_configured_is_warned_about_and_stays() {
     for kind in [NodeKind::Boot, NodeKind::Static, NodeKind::Trusted] {
         let mut bed = Bed::new(10);

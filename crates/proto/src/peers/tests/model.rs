@@ -160,7 +160,7 @@ impl Model {
         let mut may_go: Vec<_> = may_go.collect();
         may_go.sort_by_key(|peer| (peer.connected_since, peer.connection));
         let place = may_go.iter().position(|peer| peer.id == Some(gone)).expect("one of them");
-        assert!(place > 0 || may_go.len() == 1, "the oldest is protected");
+        assert!(place > 0, "the oldest is protected");
         assert!(direction == Direction::Inbound || may_go.len() >= 3);
         assert!((MIN_SCORE..=MAX_SCORE).contains(&score));
     }
