@@ -109,7 +109,7 @@ pub use chainmesh_proto::eth::transactions::GossipReport;
 pub use chainmesh_proto::module::{
     Module, ModuleError, PeerContext, PeerHandler, PeerKind, TopicHandler,
 };
-pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager};
+pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager, Report as PeerReport};
 pub use chainmesh_proto::role::NodeRole;
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
 pub use chainmesh_proto::text::{Escaped, EscapedTo};

@@ -11,7 +11,7 @@ use chainmesh_proto::module::PeerKind;
 use chainmesh_proto::peers::book::{Bookkeeper, LOOK_INTO_BOOK};
 use chainmesh_proto::peers::{
     ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerInfo,
-    PeerManager, TargetKey,
+    PeerManager, Report as PeerReport, TargetKey,
 };
 use chainmesh_proto::session::Link;
 use chainmesh_proto::session::connection::{
@@ -63,6 +63,8 @@ pub(crate) enum Order {
     Book(BookOrder),
     /// Tell what there is to know of connections.
     Peers(oneshot::Sender<Vec<PeerStatus>>),
+    /// Tell what the peer manager knows and has counted.
+    PeerReport(oneshot::Sender<PeerReport>),
     /// Close everything, say goodbye, end.
     Shutdown(oneshot::Sender<()>),
 }
@@ -256,6 +258,9 @@ impl Service {
                 self.heard_record(&found);
             }
             Order::ForkPassed => self.bookkeeper.book.fork_passed(),
+            Order::PeerReport(answer) => {
+                let _ = answer.send(self.manager.snapshot());
+            }
             Order::Book(order) => self.book_order(order),
             Order::Shutdown(_) => {}
         }
