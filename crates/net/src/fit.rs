@@ -111,7 +111,8 @@ impl Service {
     /// A connection has ended: if its peer does not fit, that is remembered.
     pub(crate) fn judge(&mut self, entry: &Entry, cause: &CloseCause) {
         let Some(id) = entry.id else { return };
-        let judged = self.bookkeeper.judge(&mut self.manager, unix_time(), &id, cause);
+        let judged =
+            self.bookkeeper.judge(&mut self.manager, unix_time(), &id, cause, entry.established);
         // Where the forks differ, the records say so.
         if let (Some(discovery), Some(false)) = (&self.discovery, judged.map(MismatchKind::is_soft))
         {

@@ -92,6 +92,8 @@ pub(crate) struct Entry {
     /// For the log: where the other end is, and who, once it was proved.
     address: Option<SocketAddr>,
     local_address: Option<SocketAddr>,
+    /// Whether it was a session.
+    pub(crate) established: bool,
     pub(crate) id: Option<PeerId>,
     /// What the peer showed, to be judged again when our lists change.
     certificate: Option<Box<PeerCertificate>>,
@@ -108,6 +110,7 @@ impl Entry {
             waiting: None,
             address,
             local_address: None,
+            established: false,
             id: None,
             certificate: None,
             listen_port: 0,
@@ -367,7 +370,12 @@ impl Service {
                 let hello = Input::HelloReceived { conn, client, capabilities, listen_port };
                 self.manager.handle(now, hello);
             }
-            ConnectionEvent::Established => self.manager.handle(now, Input::Established { conn }),
+            ConnectionEvent::Established => {
+                if let Some(entry) = self.connections.get_mut(&conn) {
+                    entry.established = true;
+                }
+                self.manager.handle(now, Input::Established { conn });
+            }
             ConnectionEvent::Alive => self.manager.handle(now, Input::Alive { conn }),
             ConnectionEvent::Closed(cause) => self.closed(now, conn, &cause),
         }

@@ -64,7 +64,7 @@ async fn an_address_that_never_answers_does_not_use_up_the_time_of_the_others() 
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up_at_each_dial() {
+async fn a_name_is_looked_up() {
     let (_listener, open) = listener().await;
     let name =
         |name: &str| DialTarget { id: None, host: Host::Name(name.to_owned()), port: open.port() };

@@ -85,7 +85,7 @@ pub struct PeerReport {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MismatchReport {
-    /// `network`, `genesis`, `fork`, `protocols` or `role`.
+    /// `network`, `genesis`, `fork`, `protocols`, `role`, or `refused`: the peer did not say.
     pub kind: String,
     /// What, for people: theirs, and ours.
     pub text: String,

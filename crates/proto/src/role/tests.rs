@@ -54,7 +54,7 @@ fn meet(nodes: [&Node; 2]) -> Pair {
 /// What each side remembers of the other.
 fn mismatches(pair: &Pair) -> Vec<Option<(MismatchKind, String)>> {
     let of = |event: &ConnectionEvent| match event {
-        ConnectionEvent::Closed(cause) => MismatchKind::of(cause),
+        ConnectionEvent::Closed(cause) => MismatchKind::of(cause, false),
         _ => None,
     };
     pair.sides.iter().map(|side| side.events.iter().find_map(of)).collect()
@@ -162,7 +162,9 @@ fn rubbish_and_a_second_message_are_breaches() {
     raw.send(16, b"rubbish");
     assert_eq!(raw.farewell(), Some(DisconnectReason::BreachOfProtocol));
     let breach = raw.side.events.iter().find_map(|event| match event {
-        ConnectionEvent::Closed(cause @ CloseCause::Module { .. }) => Some(MismatchKind::of(cause)),
+        ConnectionEvent::Closed(cause @ CloseCause::Module { .. }) => {
+            Some(MismatchKind::of(cause, false))
+        }
         _ => None,
     });
     assert_eq!(breach, Some(None), "a breach is no mismatch");
@@ -180,4 +182,14 @@ fn a_digest_changes_with_network_genesis_and_forks_and_not_with_the_head() {
         identity(genesis().hash, &[3, 10])
     }];
     assert!(others.iter().all(|other| other.digest() != base.digest()));
+}
+
+#[test]
+fn a_peer_that_goes_without_a_word_of_its_own_is_remembered_if_it_never_was_one() {
+    let of = |reason, established| MismatchKind::of(&CloseCause::Remote(reason), established);
+    for reason in [DisconnectReason::SubprotocolError, DisconnectReason::UselessPeer] {
+        assert_eq!(of(reason, false).map(|(kind, _)| kind), Some(MismatchKind::Refused));
+        assert_eq!(of(reason, true), None);
+    }
+    assert_eq!(of(DisconnectReason::TooManyPeers, false), None);
 }

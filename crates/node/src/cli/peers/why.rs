@@ -44,6 +44,7 @@ fn mismatch_name(kind: &str) -> &'static str {
     match kind {
         "network" | "genesis" => "other chain",
         "fork" => "other forks",
+        "refused" => "refuses us",
         _ => "of no use",
     }
 }

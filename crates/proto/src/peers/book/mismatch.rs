@@ -6,6 +6,7 @@
 
 use alloy_primitives::FixedBytes;
 use chainmesh_identity::PeerId;
+use chainmesh_wire::devp2p::DisconnectReason;
 
 use super::buckets::Half;
 use super::record::cut;
@@ -44,11 +45,14 @@ pub enum MismatchKind {
     Protocols,
     /// Neither has anything for the other: one is a light node.
     Role,
+    /// The peer has found that out, and did not say what: go-ethereum ends the session as soon as it has
+    /// read our Status, often before it has sent its own.
+    Refused,
 }
 
 impl MismatchKind {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Network, Self::Genesis, Self::Fork, Self::Protocols, Self::Role];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Network, Self::Genesis, Self::Fork, Self::Protocols, Self::Role, Self::Refused];
 
     /// One word for people and for JSON.
     #[must_use]
@@ -59,13 +63,15 @@ impl MismatchKind {
             Self::Fork => "fork",
             Self::Protocols => "protocols",
             Self::Role => "role",
+            Self::Refused => "refused",
         }
     }
 
-    /// Whether either side may be upgraded to fit: such a node keeps its place in the book.
+    /// Whether either side may be upgraded to fit, as far as is known: such a node keeps its place in the
+    /// book.
     #[must_use]
     pub const fn is_soft(self) -> bool {
-        matches!(self, Self::Fork)
+        matches!(self, Self::Fork | Self::Refused)
     }
 
     const fn wait(self) -> UnixTime {
@@ -73,9 +79,15 @@ impl MismatchKind {
     }
 
     /// Whether the end of a connection says that the two nodes do not fit, and how: what, and its words.
+    /// What a peer says at the end of a session that was established is about other things.
     #[must_use]
-    pub fn of(cause: &CloseCause) -> Option<(Self, String)> {
+    pub fn of(cause: &CloseCause, established: bool) -> Option<(Self, String)> {
         match cause {
+            CloseCause::Remote(
+                reason @ (DisconnectReason::SubprotocolError | DisconnectReason::UselessPeer),
+            ) if !established => {
+                Some((Self::Refused, format!("the peer finds that we do not fit: {reason}")))
+            }
             CloseCause::Protocol(
                 fault @ (ProtocolFault::Useless
                 | ProtocolFault::MissingModule(_)
@@ -164,7 +176,7 @@ impl AddressBook {
 
     /// The head of our chain has passed a fork: who did not fit may fit now.
     pub fn fork_passed(&mut self) {
-        self.lift_mismatches(|mark| mark.kind == MismatchKind::Fork);
+        self.lift_mismatches(|mark| mark.kind.is_soft());
     }
 
     fn lift_mismatches(&mut self, lifted: impl Fn(&Mismatch) -> bool) {
@@ -186,13 +198,16 @@ impl AddressBook {
         let before = entry.record.mismatch.take();
         // As long as it is left alone, it is its own visits that are in vain, not our dials.
         let again = |mark: &Mismatch| mark.times.saturating_add(u32::from(!mark.holds(now)));
-        let (times, record) = before.map_or((1, 0), |mark| (again(&mark), mark.record));
+        let (times, known) = before.as_ref().map_or((1, 0), |mark| (again(mark), mark.record));
+        // That it refuses us, without a word why, is no news of one of which more is known.
+        let better = before.filter(|_| kind == MismatchKind::Refused);
+        let (kind, text) = better.map_or_else(|| (kind, cut(text)), |mark| (mark.kind, mark.text));
         entry.record.mismatch = Some(Mismatch {
             kind,
-            text: cut(text),
+            text,
             at: now,
             times,
-            record: record.max(entry.record.record_sequence),
+            record: known.max(entry.record.record_sequence),
             seen_by,
             reconsidered: false,
         });
@@ -235,7 +250,7 @@ impl AddressBook {
 }
 
 impl Bookkeeper {
-    /// A connection with a peer has ended so. If it does not fit this node, the book remembers that, and
+    /// A connection with a peer has ended so; it had been a session if `established`. If it does not fit this node, the book remembers that, and
     /// the manager does not dial it again, unless somebody named it: says what does not fit.
     pub fn judge(
         &mut self,
@@ -243,8 +258,9 @@ impl Bookkeeper {
         now: UnixTime,
         id: &PeerId,
         cause: &CloseCause,
+        established: bool,
     ) -> Option<MismatchKind> {
-        let (kind, text) = MismatchKind::of(cause)?;
+        let (kind, text) = MismatchKind::of(cause, established)?;
         self.book.mismatched(now, id, kind, &text);
         manager.forget_dynamic(id);
         Some(kind)

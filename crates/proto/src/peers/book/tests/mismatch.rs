@@ -144,3 +144,16 @@ fn a_clock_that_was_set_back_makes_nobody_wait_for_ever() {
     book.mismatched(NOW, &id(1), MismatchKind::Genesis, OTHER);
     assert!(is_candidate(&mut book, NOW - 1, 1));
 }
+
+#[test]
+fn what_is_known_is_not_forgotten_when_the_peer_says_nothing() {
+    let mut book = book();
+    book.add(NOW, &node(1), AddressOrigin::Discovery, None);
+    book.mismatched(NOW, &id(1), MismatchKind::Refused, "subprotocol error");
+    assert_eq!(book.due_at(&id(1)), Some(NOW + FORK_MISMATCH_WAIT));
+    book.mismatched(NOW, &id(1), MismatchKind::Genesis, OTHER);
+    book.mismatched(NOW, &id(1), MismatchKind::Refused, "subprotocol error");
+    let mark = book.get(&id(1)).unwrap().mismatch.clone().unwrap();
+    assert_eq!((mark.kind, mark.text.as_str()), (MismatchKind::Genesis, OTHER));
+    assert_eq!(book.due_at(&id(1)), Some(NOW + MISMATCH_WAIT));
+}
