@@ -9,6 +9,7 @@ mod flood;
 mod lookups;
 mod network;
 mod properties;
+mod proven;
 mod records;
 mod table;
 mod upkeep;
