@@ -25,7 +25,8 @@ pub struct PeerReport {
     pub enode: Option<String>,
     /// `connected`, `waiting`, …; `banned`; `known` when it is in the address book and nothing is done.
     pub state: String,
-    /// Where the address came from: `configured`, `boot`, `discovery`, `inbound` or `exchange`.
+    /// Where the address came from: `configured`, `boot`, `discovery`, `inbound`, `exchange` or
+    /// `discv5`.
     pub origin: Option<String>,
     /// The address of whoever told it.
     pub told_by: Option<String>,
