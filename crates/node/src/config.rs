@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use chainmesh_identity::certificate::ShortId;
 use chainmesh_identity::{BootNode, Enode};
 use chainmesh_net::Escaped;
+use chainmesh_net::nat::NatChoice;
 use serde::{Deserialize, Deserializer};
 
 pub use address::{ListenAddress, NodeAddress, NodeAddressError};

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use chainmesh_chain::{ChainSpec, clique};
 use chainmesh_identity::{BootNode, Enode, NodeKey, NodeRecord, key_file, keystore};
 use chainmesh_net::discovery::DiscoveryOptions;

@@ -364,7 +364,10 @@ impl Node {
                 let took = now.saturating_since(began);
                 self.results.insert(lookup, LookupResult { nodes, hops, asked, took });
             }
-            DiscoveryEvent::PingDone { .. } | DiscoveryEvent::EndpointChanged { .. } => {}
+            DiscoveryEvent::PingDone { .. }
+            | DiscoveryEvent::BootRecord { .. }
+            | DiscoveryEvent::EndpointChanged { .. }
+            | DiscoveryEvent::SeenElsewhere { .. } => {}
         }
     }
 }
