@@ -307,7 +307,7 @@ impl V5 {
         let nodes = self.discv5.table_entries_id().len();
         if nodes < BUCKET_SIZE {
             for enr in &self.boot {
-                let _ = self.discv5.add_enr(enr.clone());
+                self.add(enr.clone());
             }
         }
         if !self.discv5.table_entries_id().is_empty() {
@@ -352,12 +352,21 @@ impl V5 {
         self.boot.push(enr);
     }
 
+    /// Names a node that may be there. One that is known already would be taken for one that does not
+    /// answer.
+    fn add(&self, enr: Enr) {
+        if self.discv5.find_enr(&enr.node_id()).is_none_or(|known| known.seq() < enr.seq()) {
+            // The table may be full, or there are enough of the prefix.
+            let _ = self.discv5.add_enr(enr);
+        }
+    }
+
     /// A node that discv4 found: where there are not even as many as a bucket holds, it is a beginning.
     pub(super) fn hint(&self, record: &NodeRecord) {
         if self.discv5.table_entries_id().len() < BUCKET_SIZE
             && let Some(enr) = to_crate(record)
         {
-            let _ = self.discv5.add_enr(enr);
+            self.add(enr);
         }
     }
 }
