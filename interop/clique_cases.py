@@ -6,28 +6,40 @@ Needs go-ethereum v1.13.15, the last release that seals clique blocks (interop/s
 
 import json
 import os
+import pathlib
 import re
 import resource
 import socket
+import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 
 from harness import ChainmeshNode, Failure, GethNode, Workplace, run_tool, wait_until
 from sdk_net import free_port
 
 PERIOD = 1
 EPOCH = 20
-# Blocks that geth and ours seal together; three epochs at least.
-BLOCKS = int(os.environ.get("CHAINMESH_CLIQUE_BLOCKS", 64))
+# Blocks that geth and ours seal together; three epochs at least. At a block a second that takes a while,
+# in which the machine has little to do: it runs beside the other cases.
+BLOCKS = int(os.environ.get("CHAINMESH_CLIQUE_BLOCKS", 200))
 # Blocks that may differ between nodes at any moment: the last ones are still being agreed upon.
 UNSETTLED = 6
 
 
+def long_case(report):
+    """The case that takes minutes, beside all others."""
+    def check():
+        with tempfile.TemporaryDirectory(prefix="chainmesh-interop-") as folder:
+            return sign_together(pathlib.Path(folder) / "sign_together")
+    report.aside("clique: geth and ours sign, vote, epochs", check)
+
+
 def clique_cases(directory, report):
-    """All cases of the group; each begins with a network of its own."""
+    """The other cases of the group; each begins with a network of its own."""
     cases = {
         "we sync from a geth signer": sync_from_geth,
-        "geth and ours sign, vote, epochs": sign_together,
         "we take over geth's key": take_over,
         "geth killed and restarted": geth_killed,
         "partition 2|2 and heal": partition,
@@ -424,6 +436,15 @@ class FullDisk(ChainmeshNode):
         return ["env", "--ignore-signal=XFSZ", *super().run_command(bootnode)]
 
 
+def readiness(port):
+    """Status and text of /readyz: what a load balancer asks."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
 def disk_full(directory):
     """The file of the blocks may not grow for a while: the validator says so, and goes on later."""
     with Workplace(directory, ChainmeshNode, directory / "genesis.json") as place:
@@ -431,9 +452,12 @@ def disk_full(directory):
         place.genesis.write_text(json.dumps(genesis([key.address])))
         node = FullDisk("validator", directory, place.genesis)
         place.nodes.append(node)
-        node.arguments = ["--validator-key", key.path]
+        metrics = free_port()
+        node.arguments = ["--validator-key", key.path, "--metrics", f"127.0.0.1:{metrics}"]
         node.start()
         wait_until("two blocks", 30, lambda: node.number() >= 2)
+        if readiness(metrics) != (200, "ready\n"):
+            raise Failure(f"it is not ready: {readiness(metrics)}")
         unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
         # Enough for its log, and nothing for the pages of its database.
         least = (64 << 10, resource.RLIM_INFINITY)
@@ -441,12 +465,17 @@ def disk_full(directory):
         wait_until("it says that blocks cannot be stored", 30,
                    lambda: state(node) == "storeFailed")
         said = node.call("clique_validator")
+        status, why = readiness(metrics)
+        if status != 503 or not why.startswith("disk: "):
+            raise Failure(f"it says that it is ready: {status}, {why}")
         stopped = node.number()
         time.sleep(3 * PERIOD)
         if node.number() != stopped:
             raise Failure("it went on although nothing could be stored")
         resource.prlimit(node.process.pid, resource.RLIMIT_FSIZE, unlimited)
         wait_until("it goes on", 30, lambda: node.number() >= stopped + 3 and state(node) == "sealing")
+        if readiness(metrics)[0] != 200:
+            raise Failure(f"it is not ready again: {readiness(metrics)}")
         node.kill()
         node.start()
         if node.number() < stopped + 3:

@@ -23,10 +23,16 @@ class Failure(Exception):
     """A case did not hold; the text says what was expected and what was seen."""
 
 
+# Set when the run is to end: cases that run aside leave through every `with`, too.
+STOPPING = threading.Event()
+
+
 def wait_until(what, seconds, condition):
     """Polls until `condition()` is truthy and returns its value; a Failure names `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
+        if STOPPING.is_set():
+            raise Failure(f"the run was stopped while it waited for: {what}")
         value = condition()
         if value:
             return value

@@ -10,28 +10,17 @@ use std::time::SystemTime;
 use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_proto::discovery::Protocol;
 use chainmesh_proto::peers::book::{
-    AddressBook, AddressOrigin, AttemptStage, Ban, BookError, Changes, Incident, PeerRecord,
-    UnixTime,
+    Ban, BookError, Changes, ConnectionFacts, PeerRecord, UnixTime,
 };
-use chainmesh_proto::peers::{
-    ClosedBy, Direction, Input, NodeKind, PeerEvent, PeerManager, TargetKey,
-};
-use chainmesh_proto::time::Instant;
+use chainmesh_proto::peers::{Input, NodeKind, PeerEvent, TargetKey};
 use chainmesh_wire::devp2p::DisconnectReason;
 use tokio::sync::oneshot;
 
 use crate::handle::{NodeEnded, PeerStatus};
 use crate::service::Service;
-use crate::text::EscapedTo;
 
-/// How often the book is asked for somebody to dial, when there are free slots.
-pub(crate) const LOOK_INTO_BOOK: Duration = Duration::from_secs(5);
-/// Nodes of the book that discovery is told of at the start.
-const CONTACTS: usize = 32;
 /// Stories that one question gets.
 const MAX_STORIES: usize = 16;
-/// Characters of a text in a story.
-const SHOWN: usize = 150;
 
 /// Which peer is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,16 +94,7 @@ pub(crate) enum BookOrder {
     Stories(PeerQuery, oneshot::Sender<Vec<PeerStory>>),
 }
 
-/// The book, and what the control plane needs beside it.
-pub(crate) struct Bookkeeper {
-    book: AddressBook,
-    /// Whether nodes of the book are dialled.
-    dials: bool,
-    /// Why a connection ends, in words, while its end is worked on.
-    pub(crate) cause: Option<String>,
-}
-
-fn unix_time() -> UnixTime {
+pub(crate) fn unix_time() -> UnixTime {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
@@ -122,185 +102,29 @@ fn until(now: UnixTime, span: Option<Duration>) -> Option<UnixTime> {
     span.map(|span| now.saturating_add(span.as_secs().max(1)))
 }
 
-impl Bookkeeper {
-    pub(crate) const fn new(book: AddressBook, dials: bool) -> Self {
-        Self { book, dials, cause: None }
-    }
-
-    /// Tells the manager what the operator decided in earlier runs, and the book who is configured.
-    pub(crate) fn begin(
-        &mut self,
-        manager: &mut PeerManager,
-        now: Instant,
-        boot: &[Enode],
-        configured: &[(Enode, NodeKind)],
-    ) {
-        let unix = unix_time();
-        let listening = |enode: &&Enode| enode.tcp_port != 0;
-        for enode in boot.iter().filter(listening) {
-            self.book.add(unix, enode, AddressOrigin::Boot, None);
-        }
-        for enode in configured.iter().map(|(enode, _)| enode).filter(listening) {
-            self.book.add(unix, enode, AddressOrigin::Configured, None);
-        }
-        self.book.lift_bans(unix);
-        for record in self.book.records() {
-            let id = record.enode.id;
-            if record.ban.is_some() {
-                manager.handle(now, Input::Ban { id });
-            } else if record.is_static || record.is_trusted {
-                let kind = if record.is_trusted { NodeKind::Trusted } else { NodeKind::Static };
-                manager.handle(now, Input::AddNode { target: (&record.enode).into(), kind });
-            }
-        }
-        for (ip, _) in self.book.banned_ips() {
-            manager.handle(now, Input::BanAddress { ip });
-        }
-        self.feed(manager, now);
-    }
-
-    /// Nodes with which discovery may begin, beside the boot nodes.
-    pub(crate) fn contacts(&self) -> Vec<Enode> {
-        let known = self
-            .book
-            .records()
-            .filter(|record| record.tried && record.ban.is_none() && record.enode.udp_port != 0);
-        known.take(CONTACTS).map(|record| record.enode.clone()).collect()
-    }
-
-    /// Names nodes to the manager as long as it has room.
-    fn feed(&mut self, manager: &mut PeerManager, now: Instant) {
-        let room = if self.dials { manager.room_for_dynamic() } else { 0 };
-        if room == 0 {
-            return;
-        }
-        let wanted = |id: &PeerId| !manager.has_target(id) && !manager.is_connected(id);
-        for enode in self.book.candidates(unix_time(), room, wanted) {
-            let (target, kind) = ((&enode).into(), NodeKind::Dynamic);
-            manager.handle(now, Input::AddNode { target, kind });
-        }
-    }
-
-    pub(crate) fn dialled(&mut self, id: Option<PeerId>) {
-        if let Some(id) = id {
-            self.book.dialled(unix_time(), &id);
-        }
-    }
-
-    fn remember(
-        &mut self,
-        id: &PeerId,
-        stage: AttemptStage,
-        inbound: bool,
-        ended: bool,
-        text: &str,
-    ) {
-        let text = EscapedTo(text, SHOWN).to_string();
-        self.book.remember(id, Incident { at: unix_time(), stage, inbound, ended, text });
-    }
-
-    /// How a connection ended, for people.
-    fn ending(&self, reason: DisconnectReason, by: ClosedBy) -> String {
-        let why = self.cause.clone().unwrap_or_else(|| reason.to_string());
-        match by {
-            ClosedBy::Us => format!("we closed: {why}"),
-            ClosedBy::Peer => format!("the peer closed: {why}"),
-            ClosedBy::Network => format!("the connection broke: {why}"),
-        }
-    }
-
-    /// A peer that came to us and is not in the book.
-    fn meet(&mut self, id: PeerId, ip: IpAddr, port: u16, inbound: bool) {
-        let enode = Enode { id, host: Host::Ip(ip), tcp_port: port, udp_port: 0 };
-        let (origin, source) = match inbound {
-            true => (AddressOrigin::Inbound, Some(ip)),
-            false => (AddressOrigin::Configured, None),
-        };
-        self.book.add(unix_time(), &enode, origin, source);
-    }
-}
-
 impl Service {
     /// Discovery found a node.
     pub(crate) fn found(&mut self, enode: &Enode, protocol: Protocol) {
-        if enode.tcp_port == 0 {
-            return;
-        }
         let (now, unix) = (self.clock.now(), unix_time());
-        let origin = match protocol {
-            Protocol::Discv4 => AddressOrigin::Discovery,
-            Protocol::Discv5 => AddressOrigin::Discv5,
-        };
-        // It has answered from there, so it is its own witness.
-        self.bookkeeper.book.add(unix, enode, origin, enode.host.ip());
-        if self.manager.has_target(&enode.id) {
-            let (target, kind) = (enode.into(), NodeKind::Dynamic);
-            self.manager.handle(now, Input::AddNode { target, kind });
-        }
-        self.bookkeeper.feed(&mut self.manager, now);
+        self.bookkeeper.found(&mut self.manager, now, unix, enode, protocol.into());
     }
 
     /// Names nodes to dial, and lifts the bans that are over.
     pub(crate) fn look_into_book(&mut self) {
-        let now = self.clock.now();
-        let (ids, ips) = self.bookkeeper.book.lift_bans(unix_time());
-        for id in ids {
-            self.let_in_again(id);
-        }
-        for ip in ips {
-            self.manager.handle(now, Input::UnbanAddress { ip });
-        }
-        self.bookkeeper.feed(&mut self.manager, now);
+        self.bookkeeper.look_into_book(&mut self.manager, self.clock.now(), unix_time());
     }
 
     /// What happened with a peer goes into its record.
     pub(crate) fn write_down(&mut self, event: &PeerEvent) {
-        let now = unix_time();
-        let keeper = &mut self.bookkeeper;
-        match *event {
-            PeerEvent::PeerConnected { id, conn, address, direction } => {
-                let inbound = direction == Direction::Inbound;
-                let entry = self.connections.get(&conn);
-                let port = entry.map_or(0, |entry| entry.listen_port);
-                let port = if inbound { port } else { address.port() };
-                if keeper.book.get(&id).is_none_or(|record| record.enode.tcp_port == 0) {
-                    keeper.meet(id, address.ip(), port, inbound);
-                }
-                keeper.book.connected(now, &id, !inbound);
-                let client = entry.map_or_else(String::new, |entry| entry.client.clone());
-                let text = format!("connected at {address}: {client}");
-                keeper.remember(&id, AttemptStage::Session, inbound, false, &text);
-            }
-            PeerEvent::PeerDisconnected { id, direction, lasted, reason, by } => {
-                keeper.book.disconnected(now, &id);
-                let text = format!("{}, after {} s", keeper.ending(reason, by), lasted.as_secs());
-                let inbound = direction == Direction::Inbound;
-                keeper.remember(&id, AttemptStage::Session, inbound, true, &text);
-            }
-            PeerEvent::DialFailed { target: TargetKey::Id(id), error, .. } => {
-                keeper.book.failed(now, &id);
-                keeper.remember(&id, AttemptStage::Dial, false, true, &error.to_string());
-            }
-            PeerEvent::HandshakeFailed { id, expected, address, direction, reason, by, .. } => {
-                // Both sides had dialled: no failure.
-                let Some(peer) = id.or(expected) else { return };
-                if reason == DisconnectReason::AlreadyConnected {
-                    return;
-                }
-                let inbound = direction == Direction::Inbound;
-                if let (true, Some(address), None) = (inbound, address, keeper.book.get(&peer)) {
-                    keeper.meet(peer, address.ip(), 0, true);
-                }
-                if !inbound {
-                    keeper.book.failed(now, &peer);
-                }
-                let proved = id.is_some() || inbound;
-                let stage = if proved { AttemptStage::Greeting } else { AttemptStage::Handshake };
-                let text = keeper.ending(reason, by);
-                keeper.remember(&peer, stage, inbound, true, &text);
-            }
-            _ => {}
-        }
+        let entry = match event {
+            PeerEvent::PeerConnected { conn, .. } => self.connections.get(conn),
+            _ => None,
+        };
+        let facts = entry.map_or_else(ConnectionFacts::default, |entry| ConnectionFacts {
+            listen_port: entry.listen_port,
+            client: &entry.client,
+        });
+        self.bookkeeper.write_down(unix_time(), event, facts);
     }
 
     pub(crate) fn book_order(&mut self, order: BookOrder) {
@@ -359,16 +183,9 @@ impl Service {
         }
     }
 
-    /// The ban of a node is over. If the operator had added it, that counts again.
+    /// The ban of a node is over.
     fn let_in_again(&mut self, id: PeerId) {
-        let now = self.clock.now();
-        self.manager.handle(now, Input::Unban { id });
-        let record = self.bookkeeper.book.get(&id);
-        if let Some(record) = record.filter(|record| record.is_static || record.is_trusted) {
-            let kind = if record.is_trusted { NodeKind::Trusted } else { NodeKind::Static };
-            let target = (&record.enode).into();
-            self.manager.handle(now, Input::AddNode { target, kind });
-        }
+        self.bookkeeper.let_in_again(&mut self.manager, self.clock.now(), id);
     }
 
     fn want(&mut self, enode: &Enode, trusted: bool) -> Result<(), PeerWishError> {
@@ -423,7 +240,7 @@ impl Service {
             let new = !stories.iter().any(|story| story.id == Some(id));
             if new && is_meant(query, Some(id), [&place].into_iter()) && stories.len() < MAX_STORIES
             {
-                let due = book.due_at(&id).filter(|_| self.bookkeeper.dials);
+                let due = book.due_at(&id).filter(|_| self.bookkeeper.dials());
                 stories.push(PeerStory {
                     id: Some(id),
                     record: Some(record.clone()),

@@ -10,7 +10,7 @@ use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_proto::eth::handler::PeerHead;
 use chainmesh_proto::eth::sync::SyncReport;
 use chainmesh_proto::eth::transactions::GossipReport;
-use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo, TargetKey};
+use chainmesh_proto::peers::{DialTarget, NodeKind, PeerInfo, Report as PeerReport, TargetKey};
 use chainmesh_proto::session::Link;
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
@@ -138,6 +138,16 @@ impl P2pHandle {
     pub async fn peers(&self) -> Result<Vec<PeerStatus>, NodeEnded> {
         let (answer, answered) = oneshot::channel();
         self.order(Order::Peers(answer)).await?;
+        answered.await.map_err(|_| NodeEnded)
+    }
+
+    /// What the peer manager knows and has counted.
+    ///
+    /// # Errors
+    /// When the node has ended.
+    pub async fn peer_report(&self) -> Result<PeerReport, NodeEnded> {
+        let (answer, answered) = oneshot::channel();
+        self.order(Order::PeerReport(answer)).await?;
         answered.await.map_err(|_| NodeEnded)
     }
 

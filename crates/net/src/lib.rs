@@ -80,7 +80,6 @@ mod handle;
 pub mod mesh;
 pub mod nat;
 mod service;
-mod text;
 
 use std::io;
 use std::sync::Arc;
@@ -88,7 +87,7 @@ use std::sync::atomic::AtomicUsize;
 
 use chainmesh_identity::tls::rustls::time_provider::DefaultTimeProvider;
 use chainmesh_proto::eth::status::ChainIdentity;
-use chainmesh_proto::peers::book::AddressBook;
+use chainmesh_proto::peers::book::{AddressBook, Bookkeeper};
 use chainmesh_proto::peers::{DialTarget, Input, PeerManagerConfig};
 use chainmesh_proto::session::connection::LocalNode;
 use chainmesh_proto::session::tls::TlsLocal;
@@ -109,14 +108,14 @@ pub use chainmesh_proto::eth::transactions::GossipReport;
 pub use chainmesh_proto::module::{
     Module, ModuleError, PeerContext, PeerHandler, PeerKind, TopicHandler,
 };
-pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager};
+pub use chainmesh_proto::peers::{NodeKind, PeerInfo, PeerManager, Report as PeerReport};
 pub use chainmesh_proto::session::{Class, SendError, SessionKind};
+pub use chainmesh_proto::text::{Escaped, EscapedTo};
 pub use chainmesh_wire::devp2p::{Capability, DisconnectReason};
 pub use config::{P2pConfig, TlsConfig};
 pub use eth::EthChain;
 pub use event::{BlockBody, HashOrNumber, P2pEvent, SessionCommand};
 pub use handle::{NodeEnded, P2pHandle, PeerStatus};
-pub use text::{Escaped, EscapedTo};
 
 /// Why a node could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -198,8 +197,9 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     let book = config.book.unwrap_or_else(|| AddressBook::new(local_id, entropy()));
     // Without discovery, and in a consortium, only those are dialled who were named.
     let dials = config.discovery.is_some() && config.session == SessionKind::Rlpx;
-    let mut bookkeeper = book::Bookkeeper::new(book, dials);
-    bookkeeper.begin(&mut manager, clock.now(), &config.boot_nodes, &config.configured_nodes);
+    let mut bookkeeper = Bookkeeper::new(book, dials);
+    let (boot, configured) = (&config.boot_nodes, &config.configured_nodes);
+    bookkeeper.begin(&mut manager, clock.now(), book::unix_time(), boot, configured);
     let discovery = match config.discovery.filter(|_| config.session == SessionKind::Rlpx) {
         Some(mut options) => {
             if options.boot_nodes.is_empty() {

@@ -9,15 +9,17 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use chainmesh_identity::{Enode, PeerId};
 use chainmesh_proto::discovery::Protocol;
 use chainmesh_proto::module::PeerKind;
+use chainmesh_proto::peers::book::{Bookkeeper, LOOK_INTO_BOOK};
 use chainmesh_proto::peers::{
     ClosedBy, ConnectionId, DialError, DialTarget, Input, NodeKind, Output, PeerEvent, PeerInfo,
-    PeerManager, TargetKey,
+    PeerManager, Report as PeerReport, TargetKey,
 };
 use chainmesh_proto::session::Link;
 use chainmesh_proto::session::connection::{
     Blame, CloseCause, Connection, ConnectionEvent, LocalNode,
 };
 use chainmesh_proto::session::tls::PeerCertificate;
+use chainmesh_proto::text::{Escaped, EscapedTo};
 use chainmesh_proto::time::Instant;
 use chainmesh_wire::devp2p::DisconnectReason;
 use core::net::SocketAddr;
@@ -26,11 +28,10 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use crate::book::{BookOrder, Bookkeeper, LOOK_INTO_BOOK};
+use crate::book::{BookOrder, unix_time};
 use crate::clock::Clock;
 use crate::event::P2pEvent;
 use crate::handle::PeerStatus;
-use crate::text::{Escaped, EscapedTo};
 use crate::{connection, dial, entropy};
 
 /// What connection tasks, dials and the listener tell the control plane.
@@ -60,6 +61,8 @@ pub(crate) enum Order {
     Book(BookOrder),
     /// Tell what there is to know of connections.
     Peers(oneshot::Sender<Vec<PeerStatus>>),
+    /// Tell what the peer manager knows and has counted.
+    PeerReport(oneshot::Sender<PeerReport>),
     /// Close everything, say goodbye, end.
     Shutdown(oneshot::Sender<()>),
 }
@@ -240,6 +243,9 @@ impl Service {
             Order::Peers(answer) => {
                 let _ = answer.send(self.peers(now));
             }
+            Order::PeerReport(answer) => {
+                let _ = answer.send(self.manager.snapshot());
+            }
             Order::Found(enode, protocol) => self.found(&enode, protocol),
             Order::Book(order) => self.book_order(order),
             Order::Shutdown(_) => {}
@@ -386,7 +392,7 @@ impl Service {
 
     fn dial(&mut self, conn: ConnectionId, target: DialTarget) {
         debug!(%conn, %target, "dialling");
-        self.bookkeeper.dialled(target.id);
+        self.bookkeeper.dialled(unix_time(), target.id);
         self.connections.insert(conn, Entry::new(None));
         let report_to = self.report_to.clone();
         self.dials.spawn(async move {

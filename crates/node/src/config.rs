@@ -102,6 +102,8 @@ pub struct ConfigFile {
     pub validator_key: Option<PathBuf>,
     /// The file with the node key.
     pub node_key: Option<PathBuf>,
+    /// Address and port for metrics: `"127.0.0.1:6060"`. None if not given.
+    pub metrics: Option<ListenAddress>,
     /// What is logged.
     pub log: Option<String>,
     /// The chain.

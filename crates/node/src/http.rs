@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `options.rs` | [`HttpOptions`]: where to listen, what is served to whom |
 //! | `server.rs` | [`HttpServer`]: the listeners and their connections |
+//! | `accept.rs` | takes the connections of a port |
 //! | `gate.rs` | host names and origins that are let in |
 //! | `request.rs` | what is answered to an HTTP request |
 //! | `websocket.rs` | messages of a WebSocket |
@@ -13,6 +14,7 @@
 //! options name. HTTP is hyper's, WebSockets are tungstenite's: jsonrpsee's own server starts a task
 //! for each message of a WebSocket, as many as come, and has no timeouts for slow clients.
 
+mod accept;
 mod gate;
 mod options;
 mod patient;
@@ -23,11 +25,13 @@ mod websocket;
 use std::io;
 use std::net::SocketAddr;
 
+pub(crate) use accept::accept;
 pub use gate::{Hosts, Origins};
 pub use options::{
     Api, ApiError, Apis, DEFAULT_HTTP_ADDRESS, DEFAULT_MAX_BODY, DEFAULT_MAX_CONNECTIONS,
     DEFAULT_MAX_SUBSCRIPTIONS, DEFAULT_TIMEOUT, DEFAULT_WS_ADDRESS, HttpLimits, HttpOptions,
 };
+pub(crate) use patient::Patient;
 pub use server::HttpServer;
 
 /// Why JSON-RPC is not served.

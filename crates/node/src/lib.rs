@@ -9,6 +9,7 @@
 //! | [`rpc`] | the JSON-RPC methods, whatever carries them |
 //! | [`ipc`] | JSON-RPC over a Unix socket, both ends |
 //! | [`http`] | JSON-RPC over HTTP and WebSocket |
+//! | [`metrics`] | numbers for Prometheus, and whether the node is ready |
 //! | [`sdk`] | the ports for SDKs of applications |
 //! | [`devnet`] | several nodes in one process, and how they are shown |
 //!
@@ -23,6 +24,7 @@ pub mod devnet;
 mod future;
 pub mod http;
 pub mod ipc;
+pub mod metrics;
 pub mod node;
 mod pool;
 pub mod rpc;

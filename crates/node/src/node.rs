@@ -3,7 +3,7 @@
 //! `chainmesh run` has one of them, `chainmesh devnet` several in one process: there is no state
 //! outside of [`Node`].
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -36,6 +36,7 @@ use crate::data_dir::DataDir;
 use crate::future;
 use crate::http::{Apis, HttpError, HttpOptions, HttpServer};
 use crate::ipc::{IpcError, IpcServer};
+use crate::metrics::{MetricsError, MetricsServer, MetricsSources};
 use crate::pool::NodePool;
 use crate::rpc::{self, NodeServices, RpcContext};
 use crate::sdk::{Ledger, SdkError, SdkOptions, SdkPorts};
@@ -84,6 +85,8 @@ pub struct NodeOptions {
     pub rpc: HttpOptions,
     /// Most gas of a call by JSON-RPC.
     pub rpc_gas_cap: u64,
+    /// Where metrics and readiness are served; nowhere by default.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl NodeOptions {
@@ -117,6 +120,7 @@ impl NodeOptions {
             mempool: MempoolConfig::default(),
             rpc: HttpOptions::default(),
             rpc_gas_cap: DEFAULT_CALL_GAS_CAP,
+            metrics: None,
         }
     }
 }
@@ -133,6 +137,9 @@ pub enum NodeError {
     /// JSON-RPC cannot be served.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// Metrics cannot be served.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// A port for SDKs was not opened.
     #[error(transparent)]
     Sdk(#[from] SdkError),
@@ -159,6 +166,8 @@ pub struct Node {
     pub sdk: Option<SdkPorts>,
     /// Where JSON-RPC is served beside the Unix socket.
     pub rpc: HttpServer,
+    /// Where metrics and readiness are served.
+    pub metrics: Option<MetricsServer>,
     /// Votes and signers, in a clique network.
     pub clique: Option<CliqueHandle>,
     pool: Option<NodePool>,
@@ -203,7 +212,7 @@ impl Node {
         config.book = Some(known);
         let net = chainmesh_net::start(config).await?;
         let book = book.map(|store| BookKeeper::start(store, net.clone()));
-        let NodeOptions { lock, chain, key, sdk, rpc: http, rpc_gas_cap, .. } = options;
+        let NodeOptions { lock, chain, key, sdk, rpc: http, rpc_gas_cap, metrics, .. } = options;
         // The ports are open before there are methods: these tell where the ports are.
         let methods = Arc::<OnceLock<Methods>>::default();
         let ledger = |mesh, chain_id| {
@@ -247,9 +256,17 @@ impl Node {
             sdk_certificates,
             ..context
         };
+        let sources = MetricsSources {
+            net: net.clone(),
+            chain: chain.clone(),
+            pool: pool.as_ref().map(|pool| Arc::clone(pool.pool())),
+            clique: clique.clone(),
+            reloader: reloader.clone(),
+        };
         let module: Methods = rpc::module(context).into();
         let _ = methods.set(rpc::select(&module, &Apis::default()));
-        let (ipc, rpc) = match serve(lock.data_dir(), &http, &module).await {
+        let ports = Ports { http: &http, metrics };
+        let (ipc, rpc, metrics) = match serve(lock.data_dir(), &ports, &module, sources).await {
             Ok(served) => served,
             Err(error) => {
                 net.shutdown().await;
@@ -287,6 +304,7 @@ impl Node {
             reloader,
             sdk,
             rpc,
+            metrics,
             clique,
             pool,
             validator,
@@ -320,7 +338,7 @@ impl Node {
         drop(self.pool);
         drop(self.tasks);
         drop(self.sdk);
-        drop(self.rpc);
+        drop((self.rpc, self.metrics));
         self.ipc.stop().await;
         if let Some(book) = self.book {
             book.stop().await;
@@ -351,15 +369,26 @@ fn start_validator(
     (validator, subscription)
 }
 
-/// Serves JSON-RPC: everything on the Unix socket, and what the options say on ports.
+/// What is served on TCP ports to programs of the operator.
+struct Ports<'a> {
+    http: &'a HttpOptions,
+    metrics: Option<SocketAddr>,
+}
+
+/// Serves JSON-RPC: everything on the Unix socket, and what the options say on ports; and metrics.
 async fn serve(
     data_dir: &Path,
-    options: &HttpOptions,
+    ports: &Ports<'_>,
     module: &Methods,
-) -> Result<(IpcServer, HttpServer), NodeError> {
-    let http = HttpServer::open(options, |apis| rpc::select(module, apis)).await?;
+    sources: MetricsSources,
+) -> Result<(IpcServer, HttpServer, Option<MetricsServer>), NodeError> {
+    let http = HttpServer::open(ports.http, |apis| rpc::select(module, apis)).await?;
+    let metrics = match ports.metrics {
+        Some(address) => Some(MetricsServer::open(address, sources).await?),
+        None => None,
+    };
     let ipc = IpcServer::start(data_dir, rpc::select(module, &Apis::all()))?;
-    Ok((ipc, http))
+    Ok((ipc, http, metrics))
 }
 
 /// Opens the ports for SDKs, if there are to be some.

@@ -27,6 +27,6 @@ pub mod mesh;
 pub mod module;
 pub mod peers;
 pub mod session;
-mod text;
+pub mod text;
 pub mod time;
 pub(crate) mod timers;

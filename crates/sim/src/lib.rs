@@ -95,7 +95,7 @@ mod schedule;
 mod world;
 
 pub use discovery::{DiscoveryNode, DiscoveryWorld, Hostile, LookupResult};
-pub use eth::{Accusation, ChainNode, Conduct};
+pub use eth::{Accusation, ChainNode, Conduct, GIANT};
 pub use mesh::{Application, Delivered, DeliveredCast, MeshNode, MeshRecord};
 pub use network::{Conditions, NodeIndex};
 pub use node::NodeConfig;

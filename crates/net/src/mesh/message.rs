@@ -10,7 +10,7 @@ use chainmesh_wire::mesh::ModuleId;
 
 use super::inbox::Inbox;
 use super::service::Shared;
-use crate::text::Escaped;
+use crate::Escaped;
 
 /// A message for this node.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! The flags of `chainmesh run` about JSON-RPC.
+//! The flags of `chainmesh run` about JSON-RPC and metrics.
 
 use std::net::SocketAddr;
 
@@ -32,9 +32,18 @@ pub(super) struct RpcArgs {
     /// any [default: none]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     http_origins: Option<Vec<String>>,
+    /// Serve numbers for Prometheus at /metrics, and /healthz and /readyz; without an address at
+    /// 127.0.0.1:6060, port 0: any
+    #[arg(long, value_name = "IP:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:6060")]
+    metrics: Option<SocketAddr>,
 }
 
 impl RpcArgs {
+    /// Where metrics are served; the flag goes before the file.
+    pub(super) fn metrics(&self, file: &ConfigFile) -> Option<SocketAddr> {
+        self.metrics.or(file.metrics.map(|ListenAddress(address)| address))
+    }
+
     /// What is served, and where; a flag goes before the file.
     pub(super) fn section(&self, file: &ConfigFile) -> anyhow::Result<RpcSection> {
         let mut section = file.rpc.clone().unwrap_or_default();

@@ -295,7 +295,9 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<()> {
             // A key of another kind has no enode URL.
             Some(_) => format!("{}:{}", enode.host, enode.tcp_port),
         };
-        let printed = [Some(name), url("http", node.rpc.http), url("ws", node.rpc.ws)];
+        let metrics =
+            node.metrics.as_ref().map(|metrics| format!("http://{}/metrics", metrics.address));
+        let printed = [Some(name), url("http", node.rpc.http), url("ws", node.rpc.ws), metrics];
         let printed = printed.iter().flatten().try_for_each(|line| output::line(line));
         if let Err(error) = printed {
             // Whoever started the node need not listen to it.
@@ -409,6 +411,7 @@ fn options(args: &RunArgs, file: &ConfigFile) -> anyhow::Result<NodeOptions> {
     options.sdk = args.sdk(file)?;
     let rpc = args.rpc.section(file)?;
     (options.rpc, options.rpc_gas_cap) = (rpc.options(), rpc.gas_cap());
+    options.metrics = args.rpc.metrics(file);
     if args.consortium || file.mesh.is_some() {
         // A node that only follows a chain is an observer.
         let follows = options.chain.is_some() && options.validator.is_none();

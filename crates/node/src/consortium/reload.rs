@@ -189,6 +189,12 @@ impl Reloader {
         &self.material
     }
 
+    /// The certificate of the ports for SDKs, if they have one of their own.
+    #[must_use]
+    pub fn sdk_material(&self) -> Option<&Arc<TlsMaterial>> {
+        Some(&self.ports.as_ref()?.own()?.material)
+    }
+
     /// Reads everything again, puts it in place, and ends the sessions with peers that would be
     /// refused now. What changed is logged.
     ///

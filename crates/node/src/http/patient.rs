@@ -19,7 +19,7 @@ const LINGER_BYTES: usize = 64 << 20;
 
 /// A TCP stream whose writes fail when nothing could be written for some time.
 #[derive(Debug)]
-pub(super) struct Patient {
+pub(crate) struct Patient {
     stream: TcpStream,
     patience: Duration,
     /// Runs while a write waits.
@@ -30,7 +30,7 @@ pub(super) struct Patient {
 }
 
 impl Patient {
-    pub(super) const fn new(stream: TcpStream, patience: Duration) -> Self {
+    pub(crate) const fn new(stream: TcpStream, patience: Duration) -> Self {
         Self { stream, patience, waiting: None, lingering: None, thrown_away: 0 }
     }
 

@@ -3,24 +3,20 @@
 use core::net::SocketAddr;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee_core::server::Methods;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet};
-use tracing::{debug, info, warn};
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
 
+use super::accept::accept;
 use super::patient::Patient;
 use super::request::Answering;
 use super::{Apis, HttpError, HttpLimits, HttpOptions, websocket};
 use crate::rpc::dispatch::Connections;
-
-/// Time after which another connection is tried to be taken when there was no file descriptor.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// The JSON-RPC ports of a running node. They are closed, with all connections, when this is
 /// dropped.
@@ -103,8 +99,10 @@ impl HttpServer {
             info!(url = %format_args!("ws://{bound}"), apis = %options.ws_apis, "JSON-RPC");
         }
         let options = options.clone();
-        let port = Port { http, ws, options, connections: Connections::default() };
-        self.tasks.push(tokio::spawn(accept(listener, Arc::new(port))));
+        let most = options.limits.max_connections;
+        let port = Arc::new(Port { http, ws, options, connections: Connections::default() });
+        let serve = move |stream| serve(stream, Arc::clone(&port));
+        self.tasks.push(tokio::spawn(accept(listener, most, "JSON-RPC", serve)));
         Ok(bound)
     }
 }
@@ -113,42 +111,6 @@ impl Drop for HttpServer {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
-}
-
-/// Takes clients for ever. The connections end with this.
-async fn accept(listener: TcpListener, port: Arc<Port>) {
-    let slots = Arc::new(Semaphore::new(port.options.limits.max_connections));
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => {
-                    let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-                        debug!(%address, "a JSON-RPC client was not let in: there are too many");
-                        continue;
-                    };
-                    let port = Arc::clone(&port);
-                    connections.spawn(async move {
-                        if let Err(error) = serve(stream, &port).await {
-                            debug!(%address, "a JSON-RPC connection ended: {error}");
-                        }
-                        drop(slot);
-                    });
-                }
-                Err(error) if is_of_one_connection(error.kind()) => {}
-                Err(error) => {
-                    warn!("no JSON-RPC client can be let in at the moment: {error}");
-                    tokio::time::sleep(PAUSE).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-fn is_of_one_connection(kind: io::ErrorKind) -> bool {
-    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(kind, ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
 /// How a connection broke.
@@ -160,13 +122,13 @@ enum Broken {
     WebSocket(#[from] io::Error),
 }
 
-async fn serve(stream: TcpStream, port: &Arc<Port>) -> Result<(), Broken> {
+async fn serve(stream: TcpStream, port: Arc<Port>) -> Result<(), Broken> {
     // Small answers are not to wait for each other.
     let _ = stream.set_nodelay(true);
     let limits = &port.options.limits;
     let HttpLimits { timeout, max_subscriptions, .. } = *limits;
     let upgrade = Upgrade::default();
-    let answering = Answering::new(Arc::clone(port), Arc::clone(&upgrade));
+    let answering = Answering::new(Arc::clone(&port), Arc::clone(&upgrade));
     let service = service_fn(move |request| {
         let answering = answering.clone();
         async move { Ok::<_, core::convert::Infallible>(answering.answer(request).await) }

@@ -43,6 +43,26 @@ impl Consortium {
 
     /// The same, with more arguments.
     pub(crate) fn run_with(&self, node: usize, links: &[&Process], more: &[&str]) -> Process {
+        self.run_linked(node, links, more, 0).0
+    }
+
+    /// A node without links, and so many lines that it prints behind its URL.
+    pub(crate) fn run_and_read(
+        &self,
+        node: usize,
+        more: &[&str],
+        lines: usize,
+    ) -> (Process, Vec<String>) {
+        self.run_linked(node, &[], more, lines)
+    }
+
+    fn run_linked(
+        &self,
+        node: usize,
+        links: &[&Process],
+        more: &[&str],
+        lines: usize,
+    ) -> (Process, Vec<String>) {
         let certificates = self.path(&format!("n{node}"));
         let mut arguments = vec!["--consortium".to_owned(), "--cert-dir".into(), certificates];
         for link in links {
@@ -50,7 +70,7 @@ impl Consortium {
         }
         let own = arguments.iter().map(String::as_str);
         let arguments: Vec<&str> = own.chain(more.iter().copied()).collect();
-        Process::run(&self.data(node), &arguments)
+        Process::run_and_read(&self.data(node), &arguments, lines)
     }
 
     /// Three nodes in a line: 0 - 1 - 2.

@@ -3,6 +3,7 @@
 mod client;
 mod http;
 mod methods;
+mod metrics;
 mod options;
 mod transactions;
 mod websocket;

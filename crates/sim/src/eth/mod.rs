@@ -55,6 +55,10 @@ impl ChainNode {
     }
 }
 
+/// Size of the body that a [`Conduct::Giant`] makes up, bytes: no block of a network has so many, and a
+/// message may.
+pub const GIANT: usize = 8 << 20;
+
 /// How a node answers. Whatever it does to others, it says its own head and announces blocks as
 /// an honest node does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,4 +78,6 @@ pub enum Conduct {
     Empty,
     /// Sends an empty body in place of each last one.
     WrongBodies,
+    /// Sends a body of [`GIANT`] bytes in place of each last one.
+    Giant,
 }

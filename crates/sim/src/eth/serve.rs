@@ -4,7 +4,7 @@ use bytes::Bytes;
 use chainmesh_proto::eth::handler::{ServeJob, Served};
 use chainmesh_wire::eth::{EthVersion, Message, code, encode_response};
 
-use super::Conduct;
+use super::{Conduct, GIANT};
 use crate::network::NodeIndex;
 use crate::world::World;
 
@@ -44,9 +44,26 @@ fn bent(conduct: Conduct, asked: &Served, honest: (u32, Bytes)) -> Option<(u32, 
                 *last = Bytes::from_static(&EMPTY_BODY);
             }
         }
+        Conduct::Giant if bodies => {
+            if let Some(last) = items.last_mut() {
+                *last = giant_body();
+            }
+        }
         _ => return Some((code, payload)),
     }
     Some((code, encode_response(request_id, &items)))
+}
+
+/// `[[transaction of GIANT bytes], []]`.
+fn giant_body() -> Bytes {
+    let transaction = vec![0xab; GIANT];
+    let mut transactions = Vec::new();
+    alloy_rlp::encode_list::<&[u8], [u8]>(&[&transaction], &mut transactions);
+    transactions.push(alloy_rlp::EMPTY_LIST_CODE);
+    let mut body = Vec::new();
+    alloy_rlp::Header { list: true, payload_length: transactions.len() }.encode(&mut body);
+    body.extend_from_slice(&transactions);
+    body.into()
 }
 
 /// Request id and items of an answer.

@@ -12,6 +12,7 @@ mod pair;
 mod simultaneous;
 mod sync;
 mod sync_crowd;
+mod sync_half;
 
 use core::time::Duration;
 

@@ -8,6 +8,7 @@
 mod bans;
 mod buckets;
 mod disk;
+mod keeper;
 mod record;
 mod select;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use self::buckets::{
     TRIED_BUCKETS_PER_NETWORK,
 };
 pub use self::disk::{Changes, Loaded};
+pub use self::keeper::{Bookkeeper, ConnectionFacts, LOOK_INTO_BOOK};
 pub use self::record::{
     AddressOrigin, AttemptStage, Ban, Incident, MAX_INCIDENTS, MAX_RECORD_BYTES, MAX_TEXT,
     PeerRecord, RECORD_VERSION, RecordError, UnixTime,

@@ -8,6 +8,8 @@ use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use chainmesh_identity::enode::parse_address;
 use chainmesh_identity::{Enode, Host, PeerId};
 
+use crate::discovery::Protocol;
+
 /// Version of the layout on disk. A record of another one is left out.
 pub const RECORD_VERSION: u8 = 1;
 /// Most bytes of a record on disk: with each text at its limit it has 3.3 KiB.
@@ -36,6 +38,15 @@ pub enum AddressOrigin {
     Exchange,
     /// As [`Discovery`](Self::Discovery), by the other protocol: Node Discovery v5.1.
     Discv5,
+}
+
+impl From<Protocol> for AddressOrigin {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Discv4 => Self::Discovery,
+            Protocol::Discv5 => Self::Discv5,
+        }
+    }
 }
 
 impl AddressOrigin {

@@ -1,0 +1,240 @@
+//! The coupling of address book and peer manager: what happens goes into the book, whom to dial comes
+//! out of it. A driver calls it from where it runs the manager.
+
+use core::net::IpAddr;
+use core::time::Duration;
+
+use chainmesh_identity::{Enode, Host, PeerId};
+use chainmesh_wire::devp2p::DisconnectReason;
+
+use super::{AddressBook, AddressOrigin, AttemptStage, Incident, UnixTime};
+use crate::peers::{ClosedBy, Direction, Input, NodeKind, PeerEvent, PeerManager, TargetKey};
+use crate::text::EscapedTo;
+use crate::time::Instant;
+
+/// How often the book is asked for somebody to dial, when there are free slots.
+pub const LOOK_INTO_BOOK: Duration = Duration::from_secs(5);
+/// Nodes of the book that discovery is told of at the start.
+const CONTACTS: usize = 32;
+/// Characters of a text in a story.
+const SHOWN: usize = 150;
+
+/// What a driver knows of a connection, and the manager does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ConnectionFacts<'a> {
+    /// Where the peer says that it listens; 0: it does not say.
+    pub listen_port: u16,
+    /// What it says that it is, escaped.
+    pub client: &'a str,
+}
+
+/// The book, and what the control plane needs beside it.
+#[derive(Debug)]
+pub struct Bookkeeper {
+    /// The book. The operator's wishes go to it, and to the manager, by themselves.
+    pub book: AddressBook,
+    /// Whether nodes of the book are dialled.
+    dials: bool,
+    /// Why a connection ends, in words, while its end is worked on; it need not be escaped.
+    pub cause: Option<String>,
+}
+
+impl Bookkeeper {
+    /// Keeps this book. Unless `dials`, nodes are dialled only when somebody named them.
+    #[must_use]
+    pub const fn new(book: AddressBook, dials: bool) -> Self {
+        Self { book, dials, cause: None }
+    }
+
+    /// Whether nodes of the book are dialled.
+    #[must_use]
+    pub const fn dials(&self) -> bool {
+        self.dials
+    }
+
+    /// Tells the manager what the operator decided in earlier runs, and the book who is configured.
+    pub fn begin(
+        &mut self,
+        manager: &mut PeerManager,
+        now: Instant,
+        unix: UnixTime,
+        boot: &[Enode],
+        configured: &[(Enode, NodeKind)],
+    ) {
+        let listening = |enode: &&Enode| enode.tcp_port != 0;
+        for enode in boot.iter().filter(listening) {
+            self.book.add(unix, enode, AddressOrigin::Boot, None);
+        }
+        for enode in configured.iter().map(|(enode, _)| enode).filter(listening) {
+            self.book.add(unix, enode, AddressOrigin::Configured, None);
+        }
+        self.book.lift_bans(unix);
+        for record in self.book.records() {
+            let id = record.enode.id;
+            if record.ban.is_some() {
+                manager.handle(now, Input::Ban { id });
+            } else if record.is_static || record.is_trusted {
+                let kind = if record.is_trusted { NodeKind::Trusted } else { NodeKind::Static };
+                manager.handle(now, Input::AddNode { target: (&record.enode).into(), kind });
+            }
+        }
+        for (ip, _) in self.book.banned_ips() {
+            manager.handle(now, Input::BanAddress { ip });
+        }
+        self.feed(manager, now, unix);
+    }
+
+    /// Nodes with which discovery may begin, beside the boot nodes.
+    #[must_use]
+    pub fn contacts(&self) -> Vec<Enode> {
+        let known = self
+            .book
+            .records()
+            .filter(|record| record.tried && record.ban.is_none() && record.enode.udp_port != 0);
+        known.take(CONTACTS).map(|record| record.enode.clone()).collect()
+    }
+
+    /// Names nodes to the manager as long as it has room.
+    pub fn feed(&mut self, manager: &mut PeerManager, now: Instant, unix: UnixTime) {
+        let room = if self.dials { manager.room_for_dynamic() } else { 0 };
+        if room == 0 {
+            return;
+        }
+        let wanted = |id: &PeerId| !manager.has_target(id) && !manager.is_connected(id);
+        for enode in self.book.candidates(unix, room, wanted) {
+            let (target, kind) = ((&enode).into(), NodeKind::Dynamic);
+            manager.handle(now, Input::AddNode { target, kind });
+        }
+    }
+
+    /// Discovery found a node; `origin` says by which protocol.
+    pub fn found(
+        &mut self,
+        manager: &mut PeerManager,
+        now: Instant,
+        unix: UnixTime,
+        enode: &Enode,
+        origin: AddressOrigin,
+    ) {
+        if enode.tcp_port == 0 {
+            return;
+        }
+        // It has answered from there, so it is its own witness.
+        self.book.add(unix, enode, origin, enode.host.ip());
+        if manager.has_target(&enode.id) {
+            let (target, kind) = (enode.into(), NodeKind::Dynamic);
+            manager.handle(now, Input::AddNode { target, kind });
+        }
+        self.feed(manager, now, unix);
+    }
+
+    /// Names nodes to dial, and lifts the bans that are over. To be called every
+    /// [`LOOK_INTO_BOOK`].
+    pub fn look_into_book(&mut self, manager: &mut PeerManager, now: Instant, unix: UnixTime) {
+        let (ids, ips) = self.book.lift_bans(unix);
+        for id in ids {
+            self.let_in_again(manager, now, id);
+        }
+        for ip in ips {
+            manager.handle(now, Input::UnbanAddress { ip });
+        }
+        self.feed(manager, now, unix);
+    }
+
+    /// The ban of a node is over. If the operator had added it, that counts again.
+    pub fn let_in_again(&self, manager: &mut PeerManager, now: Instant, id: PeerId) {
+        manager.handle(now, Input::Unban { id });
+        let record = self.book.get(&id);
+        if let Some(record) = record.filter(|record| record.is_static || record.is_trusted) {
+            let kind = if record.is_trusted { NodeKind::Trusted } else { NodeKind::Static };
+            let target = (&record.enode).into();
+            manager.handle(now, Input::AddNode { target, kind });
+        }
+    }
+
+    /// A target is being dialled.
+    pub fn dialled(&mut self, unix: UnixTime, id: Option<PeerId>) {
+        if let Some(id) = id {
+            self.book.dialled(unix, &id);
+        }
+    }
+
+    /// What happened with a peer goes into its record. `facts` are those of the connection that the
+    /// event names.
+    pub fn write_down(&mut self, now: UnixTime, event: &PeerEvent, facts: ConnectionFacts<'_>) {
+        match *event {
+            PeerEvent::PeerConnected { id, address, direction, .. } => {
+                let inbound = direction == Direction::Inbound;
+                let port = if inbound { facts.listen_port } else { address.port() };
+                if self.book.get(&id).is_none_or(|record| record.enode.tcp_port == 0) {
+                    self.meet(now, id, address.ip(), port, inbound);
+                }
+                self.book.connected(now, &id, !inbound);
+                let text = format!("connected at {address}: {}", facts.client);
+                self.remember(now, &id, AttemptStage::Session, inbound, false, &text);
+            }
+            PeerEvent::PeerDisconnected { id, direction, lasted, reason, by } => {
+                self.book.disconnected(now, &id);
+                let text = format!("{}, after {} s", self.ending(reason, by), lasted.as_secs());
+                let inbound = direction == Direction::Inbound;
+                self.remember(now, &id, AttemptStage::Session, inbound, true, &text);
+            }
+            PeerEvent::DialFailed { target: TargetKey::Id(id), error, .. } => {
+                self.book.failed(now, &id);
+                self.remember(now, &id, AttemptStage::Dial, false, true, &error.to_string());
+            }
+            PeerEvent::HandshakeFailed { id, expected, address, direction, reason, by, .. } => {
+                // Both sides had dialled: no failure.
+                let Some(peer) = id.or(expected) else { return };
+                if reason == DisconnectReason::AlreadyConnected {
+                    return;
+                }
+                let inbound = direction == Direction::Inbound;
+                if let (true, Some(address), None) = (inbound, address, self.book.get(&peer)) {
+                    self.meet(now, peer, address.ip(), 0, true);
+                }
+                if !inbound {
+                    self.book.failed(now, &peer);
+                }
+                let proved = id.is_some() || inbound;
+                let stage = if proved { AttemptStage::Greeting } else { AttemptStage::Handshake };
+                let text = self.ending(reason, by);
+                self.remember(now, &peer, stage, inbound, true, &text);
+            }
+            _ => {}
+        }
+    }
+
+    fn remember(
+        &mut self,
+        now: UnixTime,
+        id: &PeerId,
+        stage: AttemptStage,
+        inbound: bool,
+        ended: bool,
+        text: &str,
+    ) {
+        let text = EscapedTo(text, SHOWN).to_string();
+        self.book.remember(id, Incident { at: now, stage, inbound, ended, text });
+    }
+
+    /// How a connection ended, for people.
+    fn ending(&self, reason: DisconnectReason, by: ClosedBy) -> String {
+        let why = self.cause.clone().unwrap_or_else(|| reason.to_string());
+        match by {
+            ClosedBy::Us => format!("we closed: {why}"),
+            ClosedBy::Peer => format!("the peer closed: {why}"),
+            ClosedBy::Network => format!("the connection broke: {why}"),
+        }
+    }
+
+    /// A peer that came to us and is not in the book.
+    fn meet(&mut self, now: UnixTime, id: PeerId, ip: IpAddr, port: u16, inbound: bool) {
+        let enode = Enode { id, host: Host::Ip(ip), tcp_port: port, udp_port: 0 };
+        let (origin, source) = match inbound {
+            true => (AddressOrigin::Inbound, Some(ip)),
+            false => (AddressOrigin::Configured, None),
+        };
+        self.book.add(now, &enode, origin, source);
+    }
+}
