@@ -131,7 +131,7 @@ impl Service {
     /// Discovery found a node.
     pub(crate) fn found(&mut self, enode: &Enode, protocol: Protocol) {
         let (now, unix) = (self.clock.now(), unix_time());
-        self.bookkeeper.found(&mut self.manager, now, unix, enode, protocol);
+        self.bookkeeper.found(&mut self.manager, now, unix, enode, protocol.into());
     }
 
     /// Names nodes to dial, and lifts the bans that are over.

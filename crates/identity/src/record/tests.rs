@@ -68,7 +68,7 @@ fn what_is_no_boot_node_is_said_to_be_so() {
     let nowhere = build_record(&key, 1, None, 1, 1, &[]).unwrap().to_base64();
     assert_eq!(refused(&nowhere), BootNodeError::NoAddress);
     assert_eq!(refused(&EXAMPLE[..EXAMPLE.len() - 3]), BootNodeError::Record);
-    let changed = EXAMPLE.replacen("YCrYZ", "YCrYY", 1);
+    let changed = EXAMPLE.replacen("HCYrYZ", "HCYrYY", 1);
     assert_eq!(refused(&changed), BootNodeError::Record);
 }
 

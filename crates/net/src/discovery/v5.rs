@@ -4,6 +4,7 @@
 //! protocol. So both protocols have one port and one record, as other nodes expect. The record is that of
 //! the discv4 machine, which tells this side when it changes; the crate itself never changes it.
 
+mod asked;
 mod gate;
 mod limits;
 mod report;
@@ -12,7 +13,7 @@ mod tests;
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -28,7 +29,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use zeroize::Zeroize;
 
-use self::gate::Gate;
+use self::asked::Asked;
+use self::gate::{Gate, HELD_OFF};
 use crate::clock::Clock;
 use crate::entropy;
 
@@ -45,14 +47,14 @@ const FIRST_LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// Longest time between two while there are fewer nodes than a bucket holds.
 const LONELY_LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
-/// Pings and lookups of ours under way.
-const MAX_WORK: usize = 32;
+/// Work of ours under way, beyond which nobody is pinged because others tell of him: they can tell of as
+/// many as they like.
+const MAX_ASKING: usize = 16;
+/// Work of ours under way, beyond which nobody is pinged because he came. Lookups are begun always: they
+/// are few.
+const MAX_PINGING: usize = 32;
 /// Nodes that wait for their Ping.
 const MAX_GREETINGS: usize = 256;
-/// Nodes that others told of, and that are not pinged again soon.
-const MAX_ASKED: usize = 1024;
-/// How soon a node that others tell of is pinged again.
-const ASK_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 /// What happened on this side.
 pub(super) enum Step {
@@ -87,7 +89,7 @@ pub(super) struct V5 {
     boot: Vec<Enr>,
     work: JoinSet<Done>,
     greetings: VecDeque<(Instant, Enr)>,
-    asked: BTreeMap<[u8; 32], Instant>,
+    asked: Asked,
     record_sequence: u64,
     next_lookup: Instant,
     lookup_interval: Duration,
@@ -190,7 +192,7 @@ impl V5 {
             boot: options.boot.iter().filter_map(to_crate).collect(),
             work: JoinSet::new(),
             greetings: VecDeque::new(),
-            asked: BTreeMap::new(),
+            asked: Asked::default(),
             record_sequence: record.seq(),
             next_lookup: now,
             lookup_interval: FIRST_LOOKUP_INTERVAL,
@@ -230,8 +232,8 @@ impl V5 {
                 let from = frame.src_address;
                 self.counts.frames = self.counts.frames.saturating_add(1);
                 if self.gate.note(now, from.ip()) {
-                    // Forgotten by ourselves when its time is over: the crate looks every 5 minutes.
-                    self.discv5.ban_ip(from.ip(), None);
+                    // Lifted by ourselves when its time is over: the crate looks every 5 minutes.
+                    self.discv5.ban_ip(from.ip(), Some(HELD_OFF));
                 }
                 let bytes = frame.packet.into();
                 return Outcome::Tell(Input::Datagram { from, bytes });
@@ -258,18 +260,11 @@ impl V5 {
 
     /// Somebody told of a node. Whoever may be of our network is asked himself.
     fn told_of(&mut self, now: Instant, enr: Enr) {
-        let id = enr.node_id().raw();
-        let known = self.asked.get(&id).is_some_and(|at| now.saturating_since(*at) < ASK_AGAIN);
-        if known || self.work.len() >= MAX_WORK || self.discv5.find_enr(&enr.node_id()).is_some() {
+        let id = enr.node_id();
+        let busy = self.work.len() >= MAX_ASKING;
+        if busy || self.discv5.find_enr(&id).is_some() || !self.asked.note(now, id.raw()) {
             return;
         }
-        if self.asked.len() >= MAX_ASKED {
-            self.asked.retain(|_, at| now.saturating_since(*at) < ASK_AGAIN);
-        }
-        if self.asked.len() >= MAX_ASKED {
-            return;
-        }
-        self.asked.insert(id, now);
         let of_ours = |filter: &NodeFilter| from_crate(&enr).is_some_and(|r| filter(Some(&r)));
         if self.filter.as_ref().is_none_or(of_ours) {
             self.ping(enr);
@@ -297,7 +292,7 @@ impl V5 {
                 self.greetings.push_front((at, enr));
                 break;
             }
-            if self.work.len() < MAX_WORK {
+            if self.work.len() < MAX_PINGING {
                 self.ping(enr);
             }
         }
@@ -312,10 +307,10 @@ impl V5 {
         let nodes = self.discv5.table_entries_id().len();
         if nodes < BUCKET_SIZE {
             for enr in &self.boot {
-                let _ = self.discv5.add_enr(enr.clone());
+                self.add(enr.clone());
             }
         }
-        if !self.discv5.table_entries_id().is_empty() && self.work.len() < MAX_WORK {
+        if !self.discv5.table_entries_id().is_empty() {
             let target = match self.counts.lookups {
                 0 => self.discv5.local_enr().node_id(),
                 _ => NodeId::new(&entropy()),
@@ -357,12 +352,21 @@ impl V5 {
         self.boot.push(enr);
     }
 
+    /// Names a node that may be there. One that is known already would be taken for one that does not
+    /// answer.
+    fn add(&self, enr: Enr) {
+        if self.discv5.find_enr(&enr.node_id()).is_none_or(|known| known.seq() < enr.seq()) {
+            // The table may be full, or there are enough of the prefix.
+            let _ = self.discv5.add_enr(enr);
+        }
+    }
+
     /// A node that discv4 found: where there are not even as many as a bucket holds, it is a beginning.
     pub(super) fn hint(&self, record: &NodeRecord) {
         if self.discv5.table_entries_id().len() < BUCKET_SIZE
             && let Some(enr) = to_crate(record)
         {
-            let _ = self.discv5.add_enr(enr);
+            self.add(enr);
         }
     }
 }

@@ -166,6 +166,20 @@ async fn a_boot_node_known_by_its_url_begins_discv5_too() {
 }
 
 #[tokio::test]
+async fn a_boot_node_that_is_named_again_is_still_connected() {
+    let (boot, _) = boot_node().await;
+    let record = report(&boot).await.record.expect("a record");
+    let options = DiscoveryOptions { boot_records: vec![record], ..DiscoveryOptions::default() };
+    let (node, _) = searcher(1, options).await;
+    let v5 = async || node.discv5().await.unwrap().expect("discv5 is spoken");
+    until("the boot node is connected", async || v5().await.connected == 1).await;
+    // At each lookup of a table that is not full, boot nodes are named again.
+    let lookups = v5().await.lookups;
+    until("another lookup", async || v5().await.lookups > lookups).await;
+    assert_eq!(v5().await.connected, 1);
+}
+
+#[tokio::test]
 async fn discv5_can_be_left_out() {
     let (_boot, url) = boot_node().await;
     let options = || DiscoveryOptions {

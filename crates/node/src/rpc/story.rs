@@ -27,7 +27,7 @@ pub struct PeerReport {
     pub enode: Option<String>,
     /// `connected`, `waiting`, …; `banned`; `misfit` when it is of another chain or of no use; `known` when it is in the address book and nothing is done.
     pub state: String,
-    /// Where the address came from: `configured`, `boot`, `discovery`, `inbound` or `pex`.
+    /// Where the address came from: `configured`, `boot`, `discovery`, `inbound`, `pex` or `discv5`.
     pub origin: Option<String>,
     /// The address of whoever told it.
     pub told_by: Option<String>,

@@ -65,6 +65,38 @@ fn the_node_says_who_it_is() {
     assert_eq!(node.call("web3_clientVersion", json!([])), info["name"]);
 }
 
+/// The record of the running node, and what it says of discovery.
+fn record(node: &Process) -> (chainmesh_identity::NodeRecord, Value) {
+    let info = node.call("admin_nodeInfo", json!([]));
+    let record = info["enr"].as_str().unwrap().parse().unwrap();
+    (record, info)
+}
+
+#[test]
+fn the_record_that_is_shown_is_the_one_that_others_get() {
+    let blocks = Blocks::make(1, 0);
+    let dir = directory();
+    let node =
+        Process::run(dir.path(), &["--genesis", &blocks.genesis(), "--nat", "extip:4.3.2.1"]);
+    let (first, info) = record(&node);
+    assert_eq!(first.udp4().map(u64::from), info["ports"]["discovery"].as_u64());
+    assert_eq!(first.tcp4().map(u64::from), info["ports"]["listener"].as_u64());
+    assert_eq!(first.ip4(), Some([4, 3, 2, 1].into()));
+    assert!(first.get_raw_rlp("eth").is_some(), "on which chain it is");
+    let discovery = &info["discovery"];
+    let at = first.udp4_socket().unwrap().to_string();
+    assert_eq!((&discovery["advertised"], &discovery["observed"]), (&json!(at), &Value::Null));
+    assert_eq!(
+        (&discovery["discv4"]["nodes"], &discovery["discv5"]["nodes"]),
+        (&json!(0), &json!(0))
+    );
+    drop(node);
+    let (again, info) = record(&Process::run(dir.path(), &["--no-discovery-v5"]));
+    assert!(again.seq() > first.seq(), "over restarts, too");
+    assert_eq!(again.node_id(), first.node_id());
+    assert_eq!(info["discovery"]["discv5"], Value::Null);
+}
+
 #[test]
 fn requests_need_no_frames() {
     let blocks = Blocks::make(1, 2);

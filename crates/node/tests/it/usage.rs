@@ -36,6 +36,9 @@ fn bad_flags_are_usage_errors() {
         (&["devnet", "--genesis", "x.json"], "--chain"),
         (&["devnet", "--no-such-flag"], "--no-such-flag"),
         (&["run", "--bootnode", "enode://1234@127.0.0.1:1"], "--bootnode"),
+        (&["run", "--bootnode", "enr:-IS4QHCYrYZ"], "--bootnode"),
+        (&["run", "--nat", "stun"], "--nat"),
+        (&["run", "--nat", "extip:1.2.3.4", "--external-ip", "1.2.3.4"], "--nat"),
         (&["run", "--port", "65536"], "--port"),
         (&["run", "--listen", "localhost"], "--listen"),
         (&["import", "chain.rlp"], "--data-dir"),
@@ -48,6 +51,17 @@ fn bad_flags_are_usage_errors() {
     ] {
         let error = fails(2, arguments);
         assert!(error.contains(said), "{arguments:?}: {error}");
+    }
+}
+
+#[cfg(not(feature = "upnp"))]
+#[test]
+fn a_program_without_port_mapping_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    for choice in ["any", "upnp", "pmp", "pmp:192.168.0.1"] {
+        let error = fails(1, &["bootnode", "--data-dir", data, "--port", "0", "--nat", choice]);
+        assert!(error.contains("--nat") && error.contains("cargo feature `upnp`"), "{error}");
     }
 }
 

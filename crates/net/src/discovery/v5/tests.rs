@@ -3,6 +3,7 @@ use core::net::IpAddr;
 use chainmesh_identity::record::build_record;
 use chainmesh_proto::discovery::{MAX_PER_PREFIX, MAX_PER_PREFIX_IN_BUCKET};
 
+use super::asked::{ASK_AGAIN, MAX_ASKED};
 use super::gate::{HELD_OFF, MAX_HELD_OFF, MAX_PER_SECOND};
 use super::limits::{Place, too_many};
 use super::*;
@@ -68,6 +69,30 @@ fn what_the_gate_remembers_is_bounded_under_a_flood_of_forged_addresses() {
         }
     }
     assert_eq!(gate.held_off(), MAX_HELD_OFF);
+}
+
+#[test]
+fn who_was_asked_is_left_alone_for_a_while() {
+    let mut asked = Asked::default();
+    assert!(asked.note(NOW, [1; 32]));
+    assert!(!asked.note(NOW + (ASK_AGAIN - Duration::from_micros(1)), [1; 32]));
+    assert!(asked.note(NOW + ASK_AGAIN, [1; 32]));
+    assert!(!asked.note(NOW + ASK_AGAIN, [1; 32]));
+}
+
+#[test]
+fn many_names_do_not_keep_a_new_one_from_being_asked() {
+    let mut asked = Asked::default();
+    let id = |number: u32| {
+        let mut id = [0; 32];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        id
+    };
+    let after = |number: u32| NOW + Duration::from_micros(u64::from(number));
+    assert!((0..10_000).all(|number| asked.note(after(number), id(number))));
+    assert_eq!(asked.len(), MAX_ASKED);
+    assert!(!asked.note(after(10_000), id(9_999)));
+    assert!(asked.note(after(10_001), id(0)), "it was asked longest ago, and is forgotten");
 }
 
 fn place(number: u8, bucket: u64, ip: IpAddr, inbound: bool) -> Place {

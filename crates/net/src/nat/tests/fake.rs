@@ -239,7 +239,7 @@ async fn answer_pmp(socket: UdpSocket, state: Arc<Mutex<State>>) {
                             .filter(|(k, e)| of(k, e))
                             .map(|(k, _)| *k)
                             .collect();
-                        gone.iter().for_each(|key| drop(state.mappings.remove(key)));
+                        state.mappings.retain(|key, _| !gone.contains(key));
                         state.removed.extend(gone);
                     } else if !refused {
                         if state.taken.contains(&wish) {

@@ -170,3 +170,19 @@ fn answers_of_nat_pmp_are_read_as_the_rfc_has_them() {
         assert!(matches!(read_answer(0, cut), Some(Err(PmpError::Malformed))), "{cut:?}");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_answer_of_a_gateway_panics(operation in 0u8..3, answer in proptest::collection::vec(0u8.., 0..64)) {
+        if let Some(Ok(rest)) = read_answer(operation, &answer) {
+            proptest::prop_assert_eq!(rest, &answer[8..]);
+            proptest::prop_assert_eq!(&answer[..4], &[0, 128 + operation, 0, 0]);
+        }
+    }
+
+    #[test]
+    fn no_table_of_routes_panics(routes in "[ -~\t\n]{0,200}", fields in proptest::collection::vec("[0-9A-F\t]{0,12}", 0..12)) {
+        let _ = in_routes(&routes);
+        let _ = in_routes(&format!("head\neth0\t{}", fields.join("\t")));
+    }
+}

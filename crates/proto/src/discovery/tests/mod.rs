@@ -9,6 +9,7 @@ mod flood;
 mod lookups;
 mod network;
 mod properties;
+mod proven;
 mod questions;
 mod records;
 mod table;

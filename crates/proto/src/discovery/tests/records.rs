@@ -8,10 +8,10 @@ use chainmesh_wire::discv4::{EnrResponse, Ping};
 
 use super::*;
 
-const OURS: &[u8] = &[0x83, b'o', b'u', b'r'];
-const THEIRS: &[u8] = &[0x83, b'o', b'f', b'f'];
+pub(super) const OURS: &[u8] = &[0x83, b'o', b'u', b'r'];
+pub(super) const THEIRS: &[u8] = &[0x83, b'o', b'f', b'f'];
 
-fn with_filter() -> DiscoveryConfig {
+pub(super) fn with_filter() -> DiscoveryConfig {
     let mut config = config();
     config.fetch_records = true;
     let ours = |record: Option<&NodeRecord>| {
@@ -21,14 +21,14 @@ fn with_filter() -> DiscoveryConfig {
     config
 }
 
-fn record(other: &Other, sequence: u64, entry: &'static [u8]) -> Box<NodeRecord> {
+pub(super) fn record(other: &Other, sequence: u64, entry: &'static [u8]) -> Box<NodeRecord> {
     let extra = [("eth", Raw::from_static(entry))];
     let ip = Some(other.address.ip());
     Box::new(build_record(&other.key, sequence, ip, 7777, 30303, &extra).unwrap())
 }
 
 /// The node is found and says that it has a record; gives the hash of the request for it.
-fn requested(bed: &mut Bed, other: &Other, sequence: u64) -> B256 {
+pub(super) fn requested(bed: &mut Bed, other: &Other, sequence: u64) -> B256 {
     bed.handle(Input::AddNode { contact: other.contact() });
     let ping = bed.take_sent().pop().unwrap().1.hash;
     let seen = SocketAddr::new([5, 5, 5, 5].into(), 30303);
@@ -40,7 +40,7 @@ fn requested(bed: &mut Bed, other: &Other, sequence: u64) -> B256 {
     requests.map(|(_, opened)| opened.hash).next().expect("a request for the record")
 }
 
-fn answer(bed: &mut Bed, other: &Other, request_hash: B256, record: Box<NodeRecord>) {
+pub(super) fn answer(bed: &mut Bed, other: &Other, request_hash: B256, record: Box<NodeRecord>) {
     bed.hear(other, &Packet::EnrResponse(EnrResponse { request_hash, record }));
 }
 

@@ -9,7 +9,6 @@ use chainmesh_wire::devp2p::DisconnectReason;
 use chainmesh_wire::discv4::Contact;
 
 use super::{AddressBook, AddressOrigin, AttemptStage, Incident, UnixTime};
-use crate::discovery::Protocol;
 use crate::peers::{
     ClosedBy, Direction, Input, NodeKind, Offence, PeerEvent, PeerManager, TargetKey,
 };
@@ -123,22 +122,18 @@ impl Bookkeeper {
         }
     }
 
-    /// Discovery found a node.
+    /// Discovery found a node; `origin` says by which protocol.
     pub fn found(
         &mut self,
         manager: &mut PeerManager,
         now: Instant,
         unix: UnixTime,
         enode: &Enode,
-        protocol: Protocol,
+        origin: AddressOrigin,
     ) {
         if enode.tcp_port == 0 {
             return;
         }
-        let origin = match protocol {
-            Protocol::Discv4 => AddressOrigin::Discovery,
-            Protocol::Discv5 => AddressOrigin::Discv5,
-        };
         // It has answered from there, so it is its own witness.
         self.book.add(unix, enode, origin, enode.host.ip());
         if manager.has_target(&enode.id) {

@@ -9,6 +9,7 @@ use chainmesh_identity::enode::parse_address;
 use chainmesh_identity::{Enode, Host, PeerId};
 
 use super::{Fingerprint, Mismatch, MismatchKind};
+use crate::discovery::Protocol;
 
 /// Version of the layout on disk. Version 1, without what is known of chain and role, is read, too; a
 /// record of another version is left out.
@@ -41,6 +42,15 @@ pub enum AddressOrigin {
     Exchange,
     /// As [`Discovery`](Self::Discovery), by the other protocol: Node Discovery v5.1.
     Discv5,
+}
+
+impl From<Protocol> for AddressOrigin {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Discv4 => Self::Discovery,
+            Protocol::Discv5 => Self::Discv5,
+        }
+    }
 }
 
 impl AddressOrigin {
