@@ -12,7 +12,7 @@ use chainmesh_wire::discv4::{Contact, Endpoint, Neighbors, Packet, Ping, Pong, S
 
 use super::world::EPOCH;
 
-/// How often it knocks at its victims' doors.
+/// How often it knocks at its victims' doors, unless somebody says otherwise.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The first of the ports at which its identities are.
 const FIRST_PORT: u16 = 10_000;
@@ -31,6 +31,7 @@ pub struct Hostile {
     victims: Vec<SocketAddr>,
     knocks: VecDeque<(SocketAddr, u16)>,
     knocks_at_once: usize,
+    interval: Duration,
 }
 
 impl Hostile {
@@ -55,6 +56,7 @@ impl Hostile {
             victims,
             knocks: VecDeque::new(),
             knocks_at_once: 2,
+            interval: INTERVAL,
         };
         hostile.band =
             hostile.contacts().map(|contact| (contact.id.node_hash(), contact)).collect();
@@ -64,6 +66,12 @@ impl Hostile {
     /// It speaks of these as well: one band, more than one host.
     pub fn befriend(&mut self, friends: impl IntoIterator<Item = Contact>) {
         self.band.extend(friends.into_iter().map(|contact| (contact.id.node_hash(), contact)));
+    }
+
+    /// It knocks so often, with so many identities at a time.
+    pub const fn pace(&mut self, interval: Duration, knocks_at_once: usize) {
+        self.interval = interval;
+        self.knocks_at_once = knocks_at_once;
     }
 
     /// Its identities.
@@ -117,7 +125,7 @@ impl Hostile {
                 said.push((from, victim, bytes));
             }
         }
-        (said, now + INTERVAL)
+        (said, now + self.interval)
     }
 
     /// Something came to one of its identities.

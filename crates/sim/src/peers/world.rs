@@ -72,6 +72,7 @@ pub struct PeersWorld {
     /// The node of the world of datagrams that a node is there.
     datagram_nodes: BTreeMap<NodeIndex, NodeIndex>,
     nodes_of_datagrams: BTreeMap<NodeIndex, NodeIndex>,
+    bystanders: BTreeMap<StubIndex, NodeIndex>,
     /// Who takes whom for connected, of nodes.
     pub(super) sees: BTreeSet<(NodeIndex, NodeIndex)>,
     pub(super) disagreements: BTreeMap<(NodeIndex, NodeIndex), Instant>,
@@ -102,6 +103,7 @@ impl PeersWorld {
             discovery,
             datagram_nodes: BTreeMap::new(),
             nodes_of_datagrams: BTreeMap::new(),
+            bystanders: BTreeMap::new(),
             sees: BTreeSet::new(),
             disagreements: BTreeMap::new(),
             hash: DecisionHash::new(),
@@ -138,17 +140,35 @@ impl PeersWorld {
         index
     }
 
-    /// Adds a stub that also discovers others, and is discovered, from now on.
+    /// Adds a stub that also discovers others, and is discovered, once it is
+    /// [woken](Self::wake_bystander).
     pub fn add_bystander(
         &mut self,
         address: SocketAddr,
         boot_nodes: Vec<Contact>,
         conduct: StubConduct,
     ) -> StubIndex {
-        self.discovery.set_time(self.now);
-        let there = self.discovery.add_node(DiscoveryNode::new(address, boot_nodes));
+        let key = self.discovery.key(self.discovery.nodes().count());
+        let config = DiscoveryNode::new(address, boot_nodes);
+        let there = self.discovery.add_idle_node(config, key);
         let id = self.discovery.contact(there).id;
-        self.add_stub(Stub { id, address, conduct, wants: None })
+        let stub = self.add_stub(Stub { id, address, conduct, wants: None });
+        self.bystanders.insert(stub, there);
+        stub
+    }
+
+    /// Who and where a bystander is.
+    #[must_use]
+    pub fn bystander_contact(&self, stub: StubIndex) -> Option<Contact> {
+        Some(self.discovery.contact(*self.bystanders.get(&stub)?))
+    }
+
+    /// A bystander discovers others from now on.
+    pub fn wake_bystander(&mut self, stub: StubIndex) {
+        self.discovery.set_time(self.now);
+        if let Some(there) = self.bystanders.get(&stub) {
+            self.discovery.start(*there);
+        }
     }
 
     /// Adds a host that answers datagrams; it begins at once.
