@@ -42,8 +42,10 @@ pub const MAX_DYNAMIC_TARGETS: usize = 1024;
 /// Dynamic targets without a session that are taken from the address book at once: four rounds of
 /// [`MAX_CONCURRENT_DIALS`].
 pub const MAX_IDLE_DYNAMIC: usize = 32;
-/// Failures in a row after which a dynamic target is forgotten (reth: 5).
-pub const MAX_DYNAMIC_FAILURES: u32 = 5;
+/// Failures in a row after which a dynamic target is forgotten: one may be an accident, and the address
+/// book says when it is dialled again. (reth has 5. With as many, a node whose book is full of
+/// occupied nodes asks each five times in half a minute, and few of them.)
+pub const MAX_DYNAMIC_FAILURES: u32 = 2;
 
 /// What a [`PeerManager`](super::PeerManager) is made from.
 #[derive(Debug, Clone)]

@@ -22,9 +22,9 @@ use crate::invariants::Broken;
 use crate::network::{Conditions, NodeIndex};
 
 /// Honest nodes that take part in discovery.
-pub const DISCOVERABLE: usize = 120;
+pub const DISCOVERABLE: usize = 60;
 /// Further honest nodes that the victim met in its life; half of them are gone when it restarts.
-pub const MET: usize = 240;
+pub const MET: usize = 1000;
 /// Honest nodes that have a free slot, of a thousand (Wang 2026: more than 80 % have none).
 pub const SPARE: u16 = 200;
 /// The same when an attacker takes the slots that become free: he gets 95 % of those whom he wants (Wang
@@ -38,11 +38,13 @@ pub const LOOK_AFTER: Duration = Duration::from_secs(60);
 /// Length of a session with an honest node, in the mean.
 const HONEST_SESSION: Duration = Duration::from_secs(2 * 60 * 60);
 /// How often the victim finds an honest node in its life.
-const FIND_INTERVAL: Duration = Duration::from_secs(120);
+const FIND_INTERVAL: Duration = Duration::from_secs(20);
 /// How long the honest network has been there when the victim restarts.
-const NETWORK_BEFORE: Duration = Duration::from_secs(30);
+const NETWORK_BEFORE: Duration = Duration::from_secs(20);
+/// How often one of them does that while it has no session.
+const DIAL_INTERVAL: Duration = Duration::from_secs(5);
 /// Attacking identities that dial the victim.
-const DIALLERS: usize = 200;
+const DIALLERS: usize = 150;
 
 /// Who attacks, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +88,7 @@ impl Attack {
     /// How long the victim has lived, with the attackers at work.
     const fn life(self) -> Duration {
         match self {
-            Self::Heilman => Duration::from_secs(48 * 60 * 60),
+            Self::Heilman => Duration::from_secs(24 * 60 * 60),
             _ => Duration::from_secs(12 * 60 * 60),
         }
     }
@@ -142,6 +144,9 @@ pub fn run(attack: Attack, fresh: bool, seed: u64) -> Result<Outcome, Broken> {
     if !fresh {
         scene.live()?;
         before = scene.outbound();
+        if matches!(attack, Attack::Heilman | Attack::Wang) && std::env::var("DUMP").is_ok() {
+            eprintln!("{before:?} {:?}", scene.world.book(scene.victim).map(|b| b.tried_and_new()));
+        }
         scene.world.stop(scene.victim);
     }
     scene.attack().map(|outcome| Outcome { before: (before.1, before.0 + before.1), ..outcome })
@@ -255,16 +260,16 @@ impl Scene {
             self.find_honest();
             match self.attack {
                 Attack::Marcus | Attack::Henningsen => {}
-                // Ten of each /24 are announced in an hour.
+                // Ten of each /24 are announced in an hour, so 1.8 in this time.
                 Attack::Heilman => {
-                    for _ in 0..32 * 10 / 30 {
+                    for _ in 0..2 {
                         let at = self.any(self.hostile.len());
                         self.tell(self.hostile[at], AddressOrigin::Discovery, None);
                     }
                 }
-                // Five of the list in each of its rounds.
+                // The list is read at leisure, again and again.
                 Attack::Wang => {
-                    for _ in 0..5 {
+                    for _ in 0..2 {
                         let at = self.any(self.hostile.len());
                         let source = Some(IpAddr::from([44, 1, 1, 1]));
                         self.tell(self.hostile[at], AddressOrigin::Exchange, source);
@@ -307,7 +312,8 @@ impl Scene {
             // Those that dial are of all hosts.
             let dials = n % self.hostile.len().div_ceil(DIALLERS) == 0;
             let wants = dials.then_some(address);
-            self.world.set_stub(*stub, StubConduct::greedy(), wants);
+            let conduct = StubConduct { dials_again: DIAL_INTERVAL, ..StubConduct::greedy() };
+            self.world.set_stub(*stub, conduct, wants);
         }
         for host in core::mem::take(&mut self.band) {
             self.world.add_hostile(host);

@@ -235,7 +235,7 @@ impl PeersWorld {
         let book = node.disk.read(node.id, seeds[1], unix);
         let mut keeper = Bookkeeper::new(book, node.config.discovery);
         keeper.begin(&mut manager, now, unix, &boot, &[]);
-        let contacts = keeper.contacts();
+        let contacts = keeper.contacts(unix);
         let conns = BTreeMap::new();
         node.plane = Some(Plane { manager, keeper, conns, seen: BTreeSet::new(), wake: None });
         if let (true, Some(there)) = (node.config.discovery, self.datagram_nodes.get(&index)) {

@@ -90,7 +90,7 @@ pub(super) enum Half {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) half: Half,
-    pub(super) bucket: u16,
+    bucket: u16,
     slot: u16,
 }
 
@@ -154,13 +154,12 @@ impl Places {
         self.taken.remove(&place);
     }
 
-    /// Everybody in one half, and the bucket of each.
-    pub(super) fn of(&self, half: Half) -> impl Iterator<Item = (u16, PeerId)> {
-        let all = self.taken.iter().filter(move |(place, _)| place.half == half);
-        all.map(|(place, id)| (place.bucket, *id))
+    /// Everybody, and in which half.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Half, PeerId)> {
+        self.taken.iter().map(|(place, id)| (place.half, *id))
     }
 
     pub(super) fn len(&self, half: Half) -> usize {
-        self.of(half).count()
+        self.all().filter(|(of, _)| *of == half).count()
     }
 }

@@ -3,6 +3,7 @@
 
 use core::net::IpAddr;
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_wire::devp2p::DisconnectReason;
@@ -14,6 +15,11 @@ use crate::time::Instant;
 
 /// How often the book is asked for somebody to dial, when there are free slots.
 pub const LOOK_INTO_BOOK: Duration = Duration::from_secs(5);
+/// For so long after the start, seconds, half of the slots for nodes of the book are for those that have been a
+/// peer before. Attackers always have a free slot, honest nodes rarely: without this, strangers have
+/// every slot before the second honest acquaintance has found one for us. (Bitcoin chooses both kinds
+/// equally often; what counts is who gets a slot.)
+pub const ACQUAINTANCES_FIRST: UnixTime = 120;
 /// Nodes of the book that discovery is told of at the start.
 const CONTACTS: usize = 32;
 /// Characters of a text in a story.
@@ -35,6 +41,10 @@ pub struct Bookkeeper {
     pub book: AddressBook,
     /// Whether nodes of the book are dialled.
     dials: bool,
+    /// When it began.
+    began: UnixTime,
+    /// Targets of the manager that had never been a peer when they were named to it.
+    strangers: BTreeSet<PeerId>,
     /// Why a connection ends, in words, while its end is worked on; it need not be escaped.
     pub cause: Option<String>,
 }
@@ -43,7 +53,7 @@ impl Bookkeeper {
     /// Keeps this book. Unless `dials`, nodes are dialled only when somebody named them.
     #[must_use]
     pub const fn new(book: AddressBook, dials: bool) -> Self {
-        Self { book, dials, cause: None }
+        Self { book, dials, began: 0, strangers: BTreeSet::new(), cause: None }
     }
 
     /// Whether nodes of the book are dialled.
@@ -61,6 +71,7 @@ impl Bookkeeper {
         boot: &[Enode],
         configured: &[(Enode, NodeKind)],
     ) {
+        self.began = unix;
         let listening = |enode: &&Enode| enode.tcp_port != 0;
         for enode in boot.iter().filter(listening) {
             self.book.add(unix, enode, AddressOrigin::Boot, None);
@@ -85,13 +96,8 @@ impl Bookkeeper {
     }
 
     /// Nodes with which discovery may begin, beside the boot nodes.
-    #[must_use]
-    pub fn contacts(&self) -> Vec<Enode> {
-        let known = self
-            .book
-            .records()
-            .filter(|record| record.tried && record.ban.is_none() && record.enode.udp_port != 0);
-        known.take(CONTACTS).map(|record| record.enode.clone()).collect()
+    pub fn contacts(&mut self, unix: UnixTime) -> Vec<Enode> {
+        self.book.acquaintances(unix, CONTACTS)
     }
 
     /// Names nodes to the manager as long as it has room.
@@ -100,11 +106,28 @@ impl Bookkeeper {
         if room == 0 {
             return;
         }
+        let strangers = self.room_for_strangers(manager, unix);
         let wanted = |id: &PeerId| !manager.has_target(id) && !manager.is_connected(id);
-        for enode in self.book.candidates(unix, room, wanted) {
+        let chosen = self.book.candidates_with(unix, room, strangers, wanted);
+        for enode in chosen {
+            if self.book.get(&enode.id).is_some_and(|record| !record.tried) {
+                self.strangers.insert(enode.id);
+            }
             let (target, kind) = ((&enode).into(), NodeKind::Dynamic);
             manager.handle(now, Input::AddNode { target, kind });
         }
+    }
+
+    /// How many more nodes that have never been a peer may be named: see [`ACQUAINTANCES_FIRST`].
+    fn room_for_strangers(&mut self, manager: &PeerManager, unix: UnixTime) -> usize {
+        // Also those who have a session: some of them dialled us while we dialled them.
+        self.strangers.retain(|id| manager.has_target(id));
+        let half = manager.max_dynamic_peers() / 2;
+        let (acquaintances, _) = self.book.tried_and_new();
+        if unix.saturating_sub(self.began) >= ACQUAINTANCES_FIRST || acquaintances < half {
+            return usize::MAX;
+        }
+        half.saturating_sub(self.strangers.len())
     }
 
     /// Discovery found a node.
@@ -192,7 +215,10 @@ impl Bookkeeper {
                 if let (true, Some(address), None) = (inbound, address, self.book.get(&peer)) {
                     self.meet(now, peer, address.ip(), 0, true);
                 }
-                if !inbound {
+                let full = reason == DisconnectReason::TooManyPeers && by == ClosedBy::Peer;
+                if !inbound && full && id.is_some() {
+                    self.book.refused(now, &peer);
+                } else if !inbound {
                     self.book.failed(now, &peer);
                 }
                 let proved = id.is_some() || inbound;

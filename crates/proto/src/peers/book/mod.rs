@@ -28,7 +28,7 @@ pub use self::buckets::{
     TRIED_BUCKETS_PER_NETWORK,
 };
 pub use self::disk::{Changes, Loaded};
-pub use self::keeper::{Bookkeeper, ConnectionFacts, LOOK_INTO_BOOK};
+pub use self::keeper::{ACQUAINTANCES_FIRST, Bookkeeper, ConnectionFacts, LOOK_INTO_BOOK};
 pub use self::record::{
     AddressOrigin, AttemptStage, Ban, Incident, MAX_INCIDENTS, MAX_RECORD_BYTES, MAX_TEXT,
     PeerRecord, RECORD_VERSION, RecordError, UnixTime,
@@ -102,7 +102,7 @@ pub struct AddressBook {
     collisions: VecDeque<(PeerId, Place)>,
     /// Good outbound peers of the last run and of this one.
     anchors: Vec<PeerId>,
-    /// Anchors of the last run that were not dialled yet in this one.
+    /// Anchors of the last run that were not reached yet in this one.
     anchors_due: VecDeque<PeerId>,
     /// Sessions that we dialled, and since when.
     outbound: BTreeMap<PeerId, UnixTime>,
@@ -343,6 +343,17 @@ impl AddressBook {
         self.end_test(now, id, false);
     }
 
+    /// A dial of a node reached it, and it has no slot for us: it is there, so this is no failure that
+    /// makes it worse than others. It is a candidate again when it would be after one failure.
+    pub fn refused(&mut self, now: UnixTime, id: &PeerId) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        entry.record.last_tried = now;
+        entry.record.last_seen = now;
+        entry.record.failures = 1;
+        self.mark(*id);
+        self.end_test(now, id, true);
+    }
+
     /// A peer has a session. When we dialled it at the address of its record, that is proved now.
     pub fn connected(&mut self, now: UnixTime, id: &PeerId, outbound: bool) {
         let Some(entry) = self.entries.get_mut(id) else { return };
@@ -359,6 +370,7 @@ impl AddressBook {
             return;
         }
         self.outbound.insert(*id, now);
+        self.anchors_due.retain(|anchor| anchor != id);
         self.head_changed = true;
         if tried {
             self.end_test(now, id, true);

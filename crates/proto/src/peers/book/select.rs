@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chainmesh_identity::{Enode, PeerId};
 use rand_core::Rng;
 
-use super::buckets::{Half, teller};
+use super::buckets::{Half, Network, network, teller};
 use super::{AddressBook, UnixTime};
 
 /// Wait after the first failure before a record is a candidate again, seconds; it doubles with each.
@@ -15,57 +15,91 @@ const RETRY_DOUBLINGS: u32 = 7;
 
 impl AddressBook {
     /// Up to `count` nodes that are worth a dial now, of those that `wanted` does not refuse: the anchors
-    /// of the last run, then those whose place a newcomer waits for, then by chance: one that was a
-    /// peer and one that never was, in turn. Of those that never were, each network of tellers
-    /// has the same chance, however many nodes it has told of.
+    /// of the last run until each has been reached, then those whose place a newcomer waits for, then by chance: one that was a
+    /// peer and one that never was, in turn. Of those that were a peer, each network has the same chance; of
+    /// those that never were, each network of tellers, however many nodes it has told of.
     pub fn candidates(
         &mut self,
         now: UnixTime,
         count: usize,
         wanted: impl Fn(&PeerId) -> bool,
     ) -> Vec<Enode> {
+        self.candidates_with(now, count, usize::MAX, wanted)
+    }
+
+    /// As [`candidates`](Self::candidates), with at most `strangers` that have never been a peer.
+    pub(super) fn candidates_with(
+        &mut self,
+        now: UnixTime,
+        count: usize,
+        mut strangers: usize,
+        wanted: impl Fn(&PeerId) -> bool,
+    ) -> Vec<Enode> {
         let mut chosen: Vec<PeerId> = Vec::new();
-        while chosen.len() < count
-            && let Some(anchor) = self.anchors_due.pop_front()
-        {
-            if self.entries.contains_key(&anchor)
-                && wanted(&anchor)
-                && !self.is_banned(now, &anchor)
-            {
-                chosen.push(anchor);
-            }
-        }
-        let tests: Vec<PeerId> =
-            self.collisions.iter().filter_map(|(_, place)| self.places.at(*place)).collect();
         let usable = |book: &Self, id: &PeerId| {
             wanted(id) && book.is_due(now, id) && !book.is_banned(now, id)
         };
-        for id in tests {
+        let tests = self.collisions.iter().filter_map(|(_, place)| self.places.at(*place));
+        for id in self.anchors_due.iter().copied().chain(tests) {
             if chosen.len() < count && !chosen.contains(&id) && usable(self, &id) {
                 chosen.push(id);
             }
         }
-        let mut tried: BTreeMap<Vec<u8>, Vec<PeerId>> = BTreeMap::new();
-        let mut new: BTreeMap<Vec<u8>, Vec<PeerId>> = BTreeMap::new();
-        for (bucket, id) in self.places.of(Half::Tried) {
-            if !chosen.contains(&id) && usable(self, &id) {
-                tried.entry(bucket.to_be_bytes().to_vec()).or_default().push(id);
+        let mut tried: BTreeMap<Network, Vec<PeerId>> = BTreeMap::new();
+        let mut new: BTreeMap<Network, Vec<PeerId>> = BTreeMap::new();
+        for (half, id) in self.places.all() {
+            if chosen.contains(&id) || !usable(self, &id) {
+                continue;
             }
-        }
-        for (_, id) in self.places.of(Half::New) {
-            if !chosen.contains(&id) && usable(self, &id) {
-                let teller = self.get(&id).map(teller).unwrap_or_default();
-                new.entry(teller).or_default().push(id);
+            let Some(record) = self.get(&id) else { continue };
+            match half {
+                Half::Tried => {
+                    let network = network(&record.enode.host, record.enode.tcp_port);
+                    tried.entry(network).or_default().push(id);
+                }
+                Half::New if strangers > 0 => new.entry(teller(record)).or_default().push(id),
+                Half::New => {}
             }
         }
         let mut of_tried = self.rng.next_u32() & 1 == 0;
-        while chosen.len() < count && !(tried.is_empty() && new.is_empty()) {
-            let (first, second) =
-                if of_tried { (&mut tried, &mut new) } else { (&mut new, &mut tried) };
+        while chosen.len() < count {
             let rng = &mut self.rng;
-            let Some(id) = draw(first, rng).or_else(|| draw(second, rng)) else { break };
+            let mut stranger = |rng: &mut _| {
+                let id = (strangers > 0).then(|| draw(&mut new, rng)).flatten()?;
+                strangers = strangers.saturating_sub(1);
+                Some(id)
+            };
+            let id = match of_tried {
+                true => draw(&mut tried, rng).or_else(|| stranger(rng)),
+                false => stranger(rng).or_else(|| draw(&mut tried, rng)),
+            };
+            let Some(id) = id else { break };
             chosen.push(id);
             of_tried = !of_tried;
+        }
+        chosen.iter().filter_map(|id| Some(self.get(id)?.enode.clone())).collect()
+    }
+
+    /// Nodes that have been a peer and have a UDP port, for discovery to begin with: the anchors, then by
+    /// chance, each network with the same. (Not those with the lowest IDs: an attacker chooses his.)
+    pub(super) fn acquaintances(&mut self, now: UnixTime, count: usize) -> Vec<Enode> {
+        let usable = |book: &Self, id: &PeerId| {
+            let record = book.get(id).filter(|record| record.tried && record.enode.udp_port != 0);
+            record.is_some() && !book.is_banned(now, id)
+        };
+        let mut chosen: Vec<PeerId> =
+            self.anchors.iter().copied().filter(|id| usable(self, id)).take(count).collect();
+        let mut others: BTreeMap<Network, Vec<PeerId>> = BTreeMap::new();
+        for (id, entry) in &self.entries {
+            if !chosen.contains(id) && usable(self, id) {
+                let Enode { host, tcp_port, .. } = &entry.record.enode;
+                others.entry(network(host, *tcp_port)).or_default().push(*id);
+            }
+        }
+        while chosen.len() < count
+            && let Some(id) = draw(&mut others, &mut self.rng)
+        {
+            chosen.push(id);
         }
         chosen.iter().filter_map(|id| Some(self.get(id)?.enode.clone())).collect()
     }
@@ -93,7 +127,7 @@ impl AddressBook {
 }
 
 /// Takes one of a group by chance, each group with the same chance.
-fn draw(groups: &mut BTreeMap<Vec<u8>, Vec<PeerId>>, rng: &mut impl Rng) -> Option<PeerId> {
+fn draw(groups: &mut BTreeMap<Network, Vec<PeerId>>, rng: &mut impl Rng) -> Option<PeerId> {
     let below = |rng: &mut dyn FnMut() -> u64, count: usize| {
         let count = u64::try_from(count).unwrap_or(u64::MAX).max(1);
         usize::try_from(rng() % count).unwrap_or_default()
