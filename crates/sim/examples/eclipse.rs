@@ -28,6 +28,11 @@ fn line(attack: Attack, fresh: bool, seeds: u64) {
     let began = Instant::now();
     let mut outcomes: Vec<Outcome> = Vec::new();
     for seed in 0..seeds {
+        if seed > 0 && seed.is_multiple_of(50) {
+            let eclipsed = outcomes.iter().filter(|o| o.is_eclipsed()).count();
+            let lonely = outcomes.iter().filter(|o| o.two_honest.is_none()).count();
+            eprintln!("{attack:?}, {seed} seeds: {eclipsed} eclipsed, {lonely} without two honest");
+        }
         match run(attack, fresh, seed) {
             Ok(outcome) => outcomes.push(outcome),
             Err(broken) => eprintln!("{attack:?}: {broken}"),

@@ -16,6 +16,8 @@ use super::world::EPOCH;
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The first of the ports at which its identities are.
 const FIRST_PORT: u16 = 10_000;
+/// Contacts in an answer.
+const ANSWERED: usize = 16;
 /// Expirations: far away.
 const LATER: Duration = Duration::from_secs(1_000_000);
 
@@ -149,11 +151,16 @@ impl Hostile {
             }
             Packet::FindNode(find) => {
                 let target = find.target.node_hash();
-                let mut near: Vec<(B256, Contact)> =
-                    self.band.iter().map(|(hash, contact)| (*hash ^ target, *contact)).collect();
-                near.sort_unstable_by_key(|(distance, _)| *distance);
-                let contacts: Vec<Contact> =
-                    near.into_iter().take(16).map(|(_, contact)| contact).collect();
+                let mut near: Vec<(B256, &Contact)> = Vec::new();
+                for (hash, contact) in &self.band {
+                    let distance = *hash ^ target;
+                    let at = near.partition_point(|(other, _)| *other < distance);
+                    if at < ANSWERED {
+                        near.truncate(ANSWERED - 1);
+                        near.insert(at, (distance, contact));
+                    }
+                }
+                let contacts: Vec<Contact> = near.iter().map(|(_, contact)| **contact).collect();
                 for packet in Neighbors::packets(&contacts, expiration) {
                     said.extend(self.seal(at, &Packet::Neighbors(packet)));
                 }

@@ -22,7 +22,7 @@ use crate::invariants::Broken;
 use crate::network::{Conditions, NodeIndex};
 
 /// Honest nodes that take part in discovery.
-pub const DISCOVERABLE: usize = 60;
+pub const DISCOVERABLE: usize = 40;
 /// Further honest nodes that the victim met in its life; half of them are gone when it restarts.
 pub const MET: usize = 1000;
 /// Honest nodes that have a free slot, of a thousand (Wang 2026: more than 80 % have none).
@@ -35,6 +35,8 @@ pub const MAX_PEERS: usize = 50;
 /// How long after the restart it is looked at.
 pub const LOOK_AFTER: Duration = Duration::from_secs(60);
 
+/// How long the victim has lived, with the attackers of [`Attack::Heilman`] and [`Attack::Wang`] at work.
+pub const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Length of a session with an honest node, in the mean.
 const HONEST_SESSION: Duration = Duration::from_secs(2 * 60 * 60);
 /// How often the victim finds an honest node in its life.
@@ -82,14 +84,6 @@ impl Attack {
             Self::Marcus | Self::Henningsen => 400,
             Self::Heilman => 32,
             Self::Wang => 40,
-        }
-    }
-
-    /// How long the victim has lived, with the attackers at work.
-    const fn life(self) -> Duration {
-        match self {
-            Self::Heilman => Duration::from_secs(24 * 60 * 60),
-            _ => Duration::from_secs(12 * 60 * 60),
         }
     }
 }
@@ -144,9 +138,6 @@ pub fn run(attack: Attack, fresh: bool, seed: u64) -> Result<Outcome, Broken> {
     if !fresh {
         scene.live()?;
         before = scene.outbound();
-        if matches!(attack, Attack::Heilman | Attack::Wang) && std::env::var("DUMP").is_ok() {
-            eprintln!("{before:?} {:?}", scene.world.book(scene.victim).map(|b| b.tried_and_new()));
-        }
         scene.world.stop(scene.victim);
     }
     scene.attack().map(|outcome| Outcome { before: (before.1, before.0 + before.1), ..outcome })
@@ -254,7 +245,7 @@ impl Scene {
                 self.world.set_stub(stub, conduct, None);
             }
         }
-        let end = self.world.elapsed() + self.attack.life();
+        let end = self.world.elapsed() + LIFE;
         while self.world.elapsed() < end {
             self.world.run_for(FIND_INTERVAL)?;
             self.find_honest();

@@ -15,10 +15,10 @@ use crate::time::Instant;
 
 /// How often the book is asked for somebody to dial, when there are free slots.
 pub const LOOK_INTO_BOOK: Duration = Duration::from_secs(5);
-/// For so long after the start, seconds, half of the slots for nodes of the book are for those that have been a
-/// peer before. Attackers always have a free slot, honest nodes rarely: without this, strangers have
-/// every slot before the second honest acquaintance has found one for us. (Bitcoin chooses both kinds
-/// equally often; what counts is who gets a slot.)
+/// For so long after the start, seconds, half of the slots for nodes of the book are for
+/// [acquaintances](AddressBook::is_acquaintance), if there are as many. Attackers always have a free slot, honest nodes
+/// rarely: without this, strangers have every slot before the second acquaintance has found one for us. (Bitcoin
+/// chooses nodes that were a peer and others equally often; what counts is who gets a slot.)
 pub const ACQUAINTANCES_FIRST: UnixTime = 120;
 /// Nodes of the book that discovery is told of at the start.
 const CONTACTS: usize = 32;
@@ -43,7 +43,7 @@ pub struct Bookkeeper {
     dials: bool,
     /// When it began.
     began: UnixTime,
-    /// Targets of the manager that had never been a peer when they were named to it.
+    /// Targets of the manager that were no acquaintances when they were named to it.
     strangers: BTreeSet<PeerId>,
     /// Why a connection ends, in words, while its end is worked on; it need not be escaped.
     pub cause: Option<String>,
@@ -97,7 +97,7 @@ impl Bookkeeper {
 
     /// Nodes with which discovery may begin, beside the boot nodes.
     pub fn contacts(&mut self, unix: UnixTime) -> Vec<Enode> {
-        self.book.acquaintances(unix, CONTACTS)
+        self.book.contacts(unix, CONTACTS)
     }
 
     /// Names nodes to the manager as long as it has room.
@@ -110,7 +110,7 @@ impl Bookkeeper {
         let wanted = |id: &PeerId| !manager.has_target(id) && !manager.is_connected(id);
         let chosen = self.book.candidates_with(unix, room, strangers, wanted);
         for enode in chosen {
-            if self.book.get(&enode.id).is_some_and(|record| !record.tried) {
+            if !self.book.is_acquaintance(&enode.id) {
                 self.strangers.insert(enode.id);
             }
             let (target, kind) = ((&enode).into(), NodeKind::Dynamic);
@@ -118,13 +118,13 @@ impl Bookkeeper {
         }
     }
 
-    /// How many more nodes that have never been a peer may be named: see [`ACQUAINTANCES_FIRST`].
+    /// How many more strangers may be named: see [`ACQUAINTANCES_FIRST`].
     fn room_for_strangers(&mut self, manager: &PeerManager, unix: UnixTime) -> usize {
         // Also those who have a session: some of them dialled us while we dialled them.
         self.strangers.retain(|id| manager.has_target(id));
         let half = manager.max_dynamic_peers() / 2;
-        let (acquaintances, _) = self.book.tried_and_new();
-        if unix.saturating_sub(self.began) >= ACQUAINTANCES_FIRST || acquaintances < half {
+        let late = unix.saturating_sub(self.began) >= ACQUAINTANCES_FIRST;
+        if late || self.book.acquaintances() < half {
             return usize::MAX;
         }
         half.saturating_sub(self.strangers.len())

@@ -40,8 +40,12 @@ use crate::discovery::Prefix;
 /// Records that stand in no bucket: what the operator added, trusts or bans. Also the bans of
 /// addresses, at most.
 pub const MAX_PINNED: usize = 1024;
-/// Good outbound peers that are dialled first after a restart. Bitcoin has 2 of 10 outbound peers.
-pub const MAX_ANCHORS: usize = 4;
+/// Good outbound peers that are dialled first after a restart: half of the sixteen that a node dials by default. (Bitcoin
+/// has 2 of 10.)
+pub const MAX_ANCHORS: usize = 8;
+/// A session that we dialled and that lasted so long, seconds, makes its node an acquaintance. It is an attacker's
+/// slot for this time, so he makes few of them.
+pub const ACQUAINTED_AFTER: UnixTime = 30 * 60;
 /// Newcomers that wait for the test of who has their place (Bitcoin: 10).
 pub const MAX_COLLISIONS: usize = 10;
 /// Who was a peer so lately keeps its place without a test (Bitcoin: 4 h).
@@ -343,13 +347,12 @@ impl AddressBook {
         self.end_test(now, id, false);
     }
 
-    /// A dial of a node reached it, and it has no slot for us: it is there, so this is no failure that
-    /// makes it worse than others. It is a candidate again when it would be after one failure.
+    /// A dial of a node reached it, and it has no slot for us: it is there, so this is no failure.
     pub fn refused(&mut self, now: UnixTime, id: &PeerId) {
         let Some(entry) = self.entries.get_mut(id) else { return };
         entry.record.last_tried = now;
         entry.record.last_seen = now;
-        entry.record.failures = 1;
+        entry.record.failures = 0;
         self.mark(*id);
         self.end_test(now, id, true);
     }
@@ -382,10 +385,12 @@ impl AddressBook {
     /// A peer is gone.
     pub fn disconnected(&mut self, now: UnixTime, id: &PeerId) {
         self.anchors = self.current_anchors();
-        self.outbound.remove(id);
+        let since = self.outbound.remove(id);
         self.head_changed = true;
         if let Some(entry) = self.entries.get_mut(id) {
             entry.record.last_seen = now;
+            let lasted = since.map_or(0, |since| now.saturating_sub(since));
+            entry.record.longest_session = entry.record.longest_session.max(lasted);
             self.mark(*id);
         }
     }

@@ -142,6 +142,8 @@ pub struct PeerRecord {
     pub successes: u64,
     /// Failures in a row.
     pub failures: u32,
+    /// The longest session to which a dial of it led, of those that are over, seconds.
+    pub longest_session: u64,
     /// Whether a dial of this address has led to a session.
     pub tried: bool,
     /// The operator wants a connection to it.
@@ -171,6 +173,7 @@ impl PeerRecord {
             last_success: 0,
             successes: 0,
             failures: 0,
+            longest_session: 0,
             tried: false,
             is_static: false,
             is_trusted: false,
@@ -251,6 +254,7 @@ struct StoredBan {
 }
 
 #[derive(RlpEncodable, RlpDecodable)]
+#[rlp(trailing)]
 struct Stored {
     id: FixedBytes<64>,
     /// `host:port`.
@@ -271,6 +275,8 @@ struct Stored {
     /// None or one.
     bans: Vec<StoredBan>,
     incidents: Vec<StoredIncident>,
+    /// Not there in records of earlier versions.
+    longest_session: Option<u64>,
 }
 
 fn checksum(version: u8, body: &[u8]) -> FixedBytes<4> {
@@ -359,6 +365,7 @@ impl PeerRecord {
             is_trusted: self.is_trusted,
             bans: self.ban.iter().map(StoredBan::from).collect(),
             incidents: self.incidents.iter().map(incident).collect(),
+            longest_session: Some(self.longest_session),
         }
         .encode(&mut body);
         seal(body)
@@ -393,6 +400,7 @@ impl PeerRecord {
             last_success: stored.last_success,
             successes: stored.successes,
             failures: stored.failures,
+            longest_session: stored.longest_session.unwrap_or_default(),
             tried: stored.tried,
             is_static: stored.is_static,
             is_trusted: stored.is_trusted,

@@ -6,8 +6,10 @@ use chainmesh_identity::{Enode, PeerId};
 use rand_core::Rng;
 
 use super::buckets::{Half, Network, network, teller};
-use super::{AddressBook, UnixTime};
+use super::{ACQUAINTED_AFTER, AddressBook, UnixTime};
 
+/// Nobody is dialled again within this time, seconds: whoever had no slot is asked four times a minute.
+const DIALLED_AGAIN: UnixTime = 15;
 /// Wait after the first failure before a record is a candidate again, seconds; it doubles with each.
 const RETRY_BASE: UnixTime = 30;
 /// The wait doubles so often at most: about an hour.
@@ -15,9 +17,9 @@ const RETRY_DOUBLINGS: u32 = 7;
 
 impl AddressBook {
     /// Up to `count` nodes that are worth a dial now, of those that `wanted` does not refuse: the anchors
-    /// of the last run until each has been reached, then those whose place a newcomer waits for, then by chance: one that was a
-    /// peer and one that never was, in turn. Of those that were a peer, each network has the same chance; of
-    /// those that never were, each network of tellers, however many nodes it has told of.
+    /// of the last run until each has been reached, then those whose place a newcomer waits for, then
+    /// by chance: in turn an [acquaintance](Self::is_acquaintance) and a stranger. Each network has the same chance,
+    /// of nodes that were never a peer that of their teller, however many nodes it has told of.
     pub fn candidates(
         &mut self,
         now: UnixTime,
@@ -27,62 +29,63 @@ impl AddressBook {
         self.candidates_with(now, count, usize::MAX, wanted)
     }
 
-    /// As [`candidates`](Self::candidates), with at most `strangers` that have never been a peer.
+    /// As [`candidates`](Self::candidates), with so many strangers at most.
     pub(super) fn candidates_with(
         &mut self,
         now: UnixTime,
         count: usize,
-        mut strangers: usize,
+        strangers: usize,
         wanted: impl Fn(&PeerId) -> bool,
     ) -> Vec<Enode> {
-        let mut chosen: Vec<PeerId> = Vec::new();
         let usable = |book: &Self, id: &PeerId| {
             wanted(id) && book.is_due(now, id) && !book.is_banned(now, id)
         };
+        let mut chosen: Vec<PeerId> = Vec::new();
         let tests = self.collisions.iter().filter_map(|(_, place)| self.places.at(*place));
         for id in self.anchors_due.iter().copied().chain(tests) {
             if chosen.len() < count && !chosen.contains(&id) && usable(self, &id) {
                 chosen.push(id);
             }
         }
-        let mut tried: BTreeMap<Network, Vec<PeerId>> = BTreeMap::new();
-        let mut new: BTreeMap<Network, Vec<PeerId>> = BTreeMap::new();
+        let mut groups = Groups::default();
         for (half, id) in self.places.all() {
+            let Some(record) = self.get(&id) else { continue };
             if chosen.contains(&id) || !usable(self, &id) {
                 continue;
             }
-            let Some(record) = self.get(&id) else { continue };
-            match half {
+            let (group, network) = match half {
                 Half::Tried => {
-                    let network = network(&record.enode.host, record.enode.tcp_port);
-                    tried.entry(network).or_default().push(id);
+                    let known = self.is_acquaintance(&id);
+                    let group =
+                        if known { &mut groups.acquaintances } else { &mut groups.strangers };
+                    (group, network(&record.enode.host, record.enode.tcp_port))
                 }
-                Half::New if strangers > 0 => new.entry(teller(record)).or_default().push(id),
-                Half::New => {}
-            }
-        }
-        let mut of_tried = self.rng.next_u32() & 1 == 0;
-        while chosen.len() < count {
-            let rng = &mut self.rng;
-            let mut stranger = |rng: &mut _| {
-                let id = (strangers > 0).then(|| draw(&mut new, rng)).flatten()?;
-                strangers = strangers.saturating_sub(1);
-                Some(id)
+                Half::New => (&mut groups.strangers, teller(record)),
             };
-            let id = match of_tried {
-                true => draw(&mut tried, rng).or_else(|| stranger(rng)),
-                false => stranger(rng).or_else(|| draw(&mut tried, rng)),
-            };
-            let Some(id) = id else { break };
-            chosen.push(id);
-            of_tried = !of_tried;
+            group.entry(network).or_default().push(id);
         }
+        groups.choose(&mut chosen, count, strangers, &mut self.rng);
         chosen.iter().filter_map(|id| Some(self.get(id)?.enode.clone())).collect()
+    }
+
+    /// Whether a dial of a node has led to a session that lasted [`ACQUAINTED_AFTER`], or it was among the
+    /// good peers when the last run ended.
+    #[must_use]
+    pub fn is_acquaintance(&self, id: &PeerId) -> bool {
+        let record = self.get(id).filter(|record| record.tried);
+        record.is_some_and(|record| record.longest_session >= ACQUAINTED_AFTER)
+            || self.anchors_due.contains(id)
+    }
+
+    /// Nodes that are [acquaintances](Self::is_acquaintance).
+    #[must_use]
+    pub fn acquaintances(&self) -> usize {
+        self.entries.keys().filter(|id| self.is_acquaintance(id)).count()
     }
 
     /// Nodes that have been a peer and have a UDP port, for discovery to begin with: the anchors, then by
     /// chance, each network with the same. (Not those with the lowest IDs: an attacker chooses his.)
-    pub(super) fn acquaintances(&mut self, now: UnixTime, count: usize) -> Vec<Enode> {
+    pub(super) fn contacts(&mut self, now: UnixTime, count: usize) -> Vec<Enode> {
         let usable = |book: &Self, id: &PeerId| {
             let record = book.get(id).filter(|record| record.tried && record.enode.udp_port != 0);
             record.is_some() && !book.is_banned(now, id)
@@ -113,16 +116,47 @@ impl AddressBook {
             return None;
         }
         let wait = match record.failures {
-            0 => 0,
+            0 => DIALLED_AGAIN,
             failures => RETRY_BASE << failures.saturating_sub(1).min(RETRY_DOUBLINGS),
         };
-        Some(if wait == 0 { 0 } else { record.last_tried.saturating_add(wait) })
+        let tried = record.last_tried;
+        Some(if tried == 0 { 0 } else { tried.saturating_add(wait) })
     }
 
     fn is_due(&self, now: UnixTime, id: &PeerId) -> bool {
         // A clock that was set back makes nobody wait for ever.
         let set_back = self.get(id).is_some_and(|record| record.last_tried > now);
         self.due_at(id).is_some_and(|at| at <= now || set_back)
+    }
+}
+
+/// Those that are worth a dial, by network.
+#[derive(Default)]
+struct Groups {
+    acquaintances: BTreeMap<Network, Vec<PeerId>>,
+    strangers: BTreeMap<Network, Vec<PeerId>>,
+}
+
+impl Groups {
+    fn choose(
+        &mut self,
+        chosen: &mut Vec<PeerId>,
+        count: usize,
+        strangers: usize,
+        rng: &mut impl Rng,
+    ) {
+        let mut of_known = rng.next_u32() & 1 == 0;
+        let mut left = strangers;
+        while chosen.len() < count {
+            let mut id = if of_known { draw(&mut self.acquaintances, rng) } else { None };
+            if id.is_none() && left > 0 {
+                id = draw(&mut self.strangers, rng);
+                left = left.saturating_sub(1);
+            }
+            let Some(id) = id.or_else(|| draw(&mut self.acquaintances, rng)) else { break };
+            chosen.push(id);
+            of_known = !of_known;
+        }
     }
 }
 
