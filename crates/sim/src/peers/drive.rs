@@ -383,6 +383,11 @@ impl PeersWorld {
     /// A node takes somebody for connected from now on, or no longer.
     pub(super) fn note_sight(&mut self, index: NodeIndex, id: PeerId, connected: bool) {
         let Some(Some(other)) = self.holders.get(&id).copied() else { return };
+        // Of two with one key nobody can say whom the other side means.
+        let own = self.nodes.get(index.0).and_then(|node| self.holders.get(&node.id));
+        if own != Some(&Some(index)) {
+            return;
+        }
         if connected {
             self.sees.insert((index, other));
         } else {

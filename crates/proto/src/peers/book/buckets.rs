@@ -123,7 +123,9 @@ impl Places {
     pub(super) fn new_place(&self, record: &PeerRecord) -> Place {
         let enode = &record.enode;
         let (network, source) = (network(&enode.host, enode.tcp_port), teller(record));
-        let one = self.number(0, &[&source, &network], NEW_BUCKETS_PER_SOURCE);
+        // One that is its own teller: else all that is found in one /16 would stand in one bucket.
+        let own: &[u8] = if source == network { enode.id.as_bytes() } else { &[] };
+        let one = self.number(0, &[&source, &network, own], NEW_BUCKETS_PER_SOURCE);
         let bucket = self.number(1, &[&source, &one.to_be_bytes()], NEW_BUCKETS);
         self.place(Half::New, bucket, &enode.id)
     }
