@@ -118,9 +118,9 @@ fn churn_leaves_the_network_whole_and_the_books_as_they_are() -> Result<(), Brok
         let node = NodeIndex(1 + usize::try_from(rng.next_u64()).unwrap() % (NODES - 1));
         if !away.contains(&node) {
             if round % 2 == 0 {
-                world.stop(node)
+                world.stop(node);
             } else {
-                world.kill(node)
+                world.kill(node);
             }
             away.push(node);
         }
