@@ -6,7 +6,7 @@
 //!
 //! What is in `corpus/` already under another name stays.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use std::fs;
 use std::path::Path;
 
@@ -18,9 +18,10 @@ use alloy_primitives::{Address, B256, TxKind, U256};
 use bytes::Bytes;
 use chainmesh_chain::genesis::{DevNetwork, dev_clique};
 use chainmesh_identity::record::build_record;
-use chainmesh_identity::{NodeKey, PeerId};
+use chainmesh_identity::{Enode, NodeKey, PeerId};
 use chainmesh_proto::eth::chain::{ChainReader, SyncBlock};
 use chainmesh_proto::eth::status::ChainIdentity;
+use chainmesh_proto::peers::book::{AddressBook, AddressOrigin};
 use chainmesh_sim::chain::{MemoryChain, Shape, blocks};
 use chainmesh_wire::discv4::{
     self, Contact, Endpoint, EnrRequest, EnrResponse, FindNode, HEADER, Neighbors, Packet, Ping,
@@ -52,6 +53,7 @@ fn main() {
     ipc_framing();
     peers_ops();
     pex();
+    book();
     sync_ops();
     mesh_router();
     mempool();
@@ -263,6 +265,37 @@ fn ipc_framing() {
         write("ipc_framing", name, &[&[200, 3], text].concat());
     }
     write("ipc_framing", "too_long", &[&[8, 0][..], br#"{"id":1,"method":"x"}"#].concat());
+}
+
+fn book() {
+    // Operations: see `book_ops`. 0 adds a node (origin, source, whether there is one, address, ID, port), 7 connects.
+    let add = |node: u8| [0, 2, 0, 1, node % 3, node / 3 % 3, node, node, 1];
+    let many: Vec<u8> = (0..100).flat_map(add).collect();
+    write("book_ops", "crowd", &[&[7][..], &many, &[15, 0, 40, 15, 1, 3]].concat());
+    let good = [7, 1, 1, 14, 0, 40, 9, 1];
+    write("book_ops", "acquaintance", &[&[7][..], &add(1), &good, &[15, 1, 9, 15, 0, 4]].concat());
+    write("book_ops", "full", &[&[7][..], &add(1), &[6, 1, 15, 0, 4, 14, 0, 1, 15, 0, 4]].concat());
+    write("book_ops", "banned", &[&[7][..], &add(1), &[10, 1, 9, 1, 15, 0, 4, 11, 1]].concat());
+    let mut rivals = vec![3];
+    for node in 0..120 {
+        rivals.extend(add(node));
+        rivals.extend([7, node, 1, 9, node, 14, 1, 0, 5, node / 2]);
+    }
+    write("book_ops", "rivals", &rivals);
+    let mut book = AddressBook::new(PeerId::from([9; 64]), [1; 32]);
+    let address = Ipv4Addr::new(20, 0, 0, 1);
+    let enode = Enode::new(PeerId::from([1; 64]), address.into(), 30303);
+    book.add(1_700_000_000, &enode, AddressOrigin::Discovery, Some(address.into()));
+    book.failed(1_700_000_001, &enode.id);
+    if let Some(record) = book.get(&enode.id) {
+        let bytes = record.encode();
+        write("book_record", "one", &bytes);
+        write("book_record", "cut", &bytes[..bytes.len() / 2]);
+    }
+    let _ = book.ban(1_700_000_002, &enode.id, None, "spam");
+    if let Some(record) = book.get(&enode.id) {
+        write("book_record", "banned", &record.encode());
+    }
 }
 
 fn peers_ops() {

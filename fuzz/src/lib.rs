@@ -6,6 +6,7 @@
 //! input in `corpus/<name>/` (`examples/seeds.rs` writes some). An input that once broke a decoder stays in the corpus, named after it.
 
 mod amop;
+mod book;
 mod chain;
 mod cursor;
 mod discv4;
@@ -25,6 +26,7 @@ mod tls;
 use chainmesh_identity::PeerId;
 
 pub use amop::{amop_channel, amop_node, amop_ws};
+pub use book::{book_ops, book_record};
 pub use chain::{chain_file, genesis_json};
 pub use discv4::discv4_packet;
 pub use eth::{eth_message, eth_peer};
@@ -48,6 +50,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("amop_channel", amop_channel),
     ("amop_node", amop_node),
     ("amop_ws", amop_ws),
+    ("book_ops", book_ops),
+    ("book_record", book_record),
     ("chain_file", chain_file),
     ("disconnect", disconnect),
     ("discv4_packet", discv4_packet),

@@ -151,7 +151,6 @@ impl Service {
             client: &entry.client,
         });
         self.bookkeeper.write_down(unix_time(), event, facts);
-        self.bookkeeper.drop_failed_hearsay(&mut self.manager, event);
         if let (PeerEvent::PeerConnected { id, .. }, Some(pex)) = (event, &self.pex) {
             pex.ready(*id);
         }

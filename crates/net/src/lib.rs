@@ -334,7 +334,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
             }
         };
         companions.spawn(service.run(ended.subscribe(), found));
-        let (to, contacts) = (handle.clone(), bookkeeper.contacts());
+        let (to, contacts) = (handle.clone(), bookkeeper.contacts(book::unix_time()));
         companions.spawn(async move {
             for enode in contacts {
                 let _ = to.add_node(&enode).await;

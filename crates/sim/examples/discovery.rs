@@ -4,8 +4,9 @@
 //! cargo run --release -p chainmesh-sim --example discovery -- 1000 10000
 //! ```
 //!
-//! Prints a line of a table for each: when every node had found so many others, what lookups took then,
-//! and what the run cost.
+//! Prints a line of a table for each: when every node had found so many others, what 500 lookups took then,
+//! and what the run cost. The memory is the most that the process has had, so the largest number comes
+//! last.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -56,10 +57,11 @@ fn percentile<T: Ord + Copy + Default>(values: &mut [T], percent: usize) -> T {
     values.get(at).copied().unwrap_or_default()
 }
 
-/// Hops and times of lookups, and how many of the closest nodes they found, of a hundred.
+/// Hops and times of lookups, all under way at once, and how many of the closest nodes they found, of
+/// a hundred.
 fn lookups(world: &mut DiscoveryWorld, nodes: usize) -> (Vec<u32>, Vec<Duration>, usize) {
-    let (mut hops, mut times, mut right) = (Vec::new(), Vec::new(), 0);
     let hashes: Vec<_> = world.nodes().map(|node| world.contact(node).id.node_hash()).collect();
+    let mut begun = Vec::new();
     for n in 0..LOOKUPS {
         let node = NodeIndex(n * nodes / LOOKUPS);
         let mut target = [0x77; 64];
@@ -67,11 +69,13 @@ fn lookups(world: &mut DiscoveryWorld, nodes: usize) -> (Vec<u32>, Vec<Duration>
             *to = from;
         }
         let target = PeerId::from(target);
-        let Some(lookup) = world.lookup(node, target) else { continue };
-        let over = |world: &DiscoveryWorld| world.result(node, lookup).is_some();
-        if !world.run_until(Duration::from_secs(60), over) {
-            continue;
-        }
+        begun.extend(world.lookup(node, target).map(|lookup| (node, target, lookup)));
+    }
+    world.run_until(Duration::from_secs(60), |world| {
+        begun.iter().all(|(node, _, lookup)| world.result(*node, *lookup).is_some())
+    });
+    let (mut hops, mut times, mut right) = (Vec::new(), Vec::new(), 0);
+    for (node, target, lookup) in begun {
         let Some(result) = world.result(node, lookup) else { continue };
         hops.push(result.hops);
         times.push(result.took);
@@ -83,6 +87,13 @@ fn lookups(world: &mut DiscoveryWorld, nodes: usize) -> (Vec<u32>, Vec<Duration>
         right += near.iter().filter(|(_, hash)| found(*hash)).count();
     }
     (hops, times, right * 100 / (LOOKUPS * BUCKET_SIZE))
+}
+
+/// The most memory that this process has had, MiB; Linux says it.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? / 1024)
 }
 
 fn run(nodes: usize) {
@@ -102,13 +113,14 @@ fn run(nodes: usize) {
     let (mut hops, mut times, right) = lookups(&mut world, nodes);
     let enough = enough.map_or_else(|| "never".to_owned(), |second| format!("{second} s"));
     println!(
-        "| {nodes} | {enough} | {least} | {table} | {} / {} | {:?} / {:?} | {right} % | {} | {:.0?} |",
+        "| {nodes} | {enough} | {least} | {table} | {} / {} | {:?} / {:?} | {right} % | {} | {:.0?} | {} |",
         percentile(&mut hops, 50),
         percentile(&mut hops, 99),
         percentile(&mut times, 50),
         percentile(&mut times, 99),
         world.datagrams(),
         began.elapsed(),
+        peak_memory().map_or_else(|| "?".to_owned(), |memory| format!("{memory} MiB")),
     );
 }
 
@@ -116,7 +128,7 @@ fn main() {
     let numbers: Vec<usize> = std::env::args().skip(1).filter_map(|n| n.parse().ok()).collect();
     println!(
         "| nodes | each has found 16 after | least found in {RUN} s | mean table | hops p50 / p99 | lookup \
-         p50 / p99 | of the closest | datagrams | took |\n|---|---|---|---|---|---|---|---|---|"
+         p50 / p99 | of the closest | datagrams | took | memory |\n|---|---|---|---|---|---|---|---|---|---|"
     );
     for nodes in if numbers.is_empty() { vec![1000] } else { numbers } {
         run(nodes);

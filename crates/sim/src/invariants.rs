@@ -73,6 +73,16 @@ pub enum Violation {
         /// What.
         connected: bool,
     },
+    /// A book or a manager holds more than it may ([`PeersWorld`](crate::PeersWorld)).
+    #[error("node {node:?} has {records} records in its book, and {dials} dials under way")]
+    BeyondLimits {
+        /// Who.
+        node: NodeIndex,
+        /// In its book.
+        records: usize,
+        /// Dials to nobody that are under way.
+        dials: usize,
+    },
     /// See [`chain_of_parents`].
     #[error("block {number} of node {node:?} {defect}")]
     BrokenChain {

@@ -91,6 +91,7 @@ mod mesh;
 mod network;
 mod node;
 mod observe;
+pub mod peers;
 mod schedule;
 mod world;
 
@@ -99,4 +100,5 @@ pub use eth::{Accusation, ChainNode, Conduct, GIANT};
 pub use mesh::{Application, Delivered, DeliveredCast, MeshNode, MeshRecord};
 pub use network::{Conditions, NodeIndex};
 pub use node::NodeConfig;
+pub use peers::{PeersNode, PeersWorld, Stub, StubConduct, StubIndex};
 pub use world::{World, WorldConfig};

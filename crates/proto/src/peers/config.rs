@@ -9,8 +9,9 @@ pub const DEFAULT_MAX_PEERS: usize = 50;
 /// One slot of this many is kept for peers that this node chose itself (geth's dial ratio): an
 /// attacker who fills every inbound slot still has not cut the node off.
 pub const DIAL_RATIO: usize = 3;
-/// Dials under way at once (litep2p uses the same number).
-pub const MAX_CONCURRENT_DIALS: usize = 8;
+/// Dials under way at once (geth: 16). Half of those in an old address book are gone, and each of these holds
+/// a dial for [`DIAL_TIMEOUT`].
+pub const MAX_CONCURRENT_DIALS: usize = 16;
 /// Time for a name look-up and a TCP connection (`CometBFT` uses the same).
 pub const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time from the connection to the end of all handshakes, in all and not per message, so that a
@@ -39,11 +40,13 @@ pub const ACCEPT_RATE: u32 = 50;
 pub const ACCEPT_BURST: u32 = 100;
 /// Targets of kind [`Dynamic`](super::NodeKind::Dynamic) that are remembered at once.
 pub const MAX_DYNAMIC_TARGETS: usize = 1024;
-/// Dynamic targets without a session that are taken from the address book at once: four rounds of
+/// Dynamic targets without a session that are taken from the address book at once: two rounds of
 /// [`MAX_CONCURRENT_DIALS`].
 pub const MAX_IDLE_DYNAMIC: usize = 32;
-/// Failures in a row after which a dynamic target is forgotten (reth: 5).
-pub const MAX_DYNAMIC_FAILURES: u32 = 5;
+/// Failures in a row after which a dynamic target is forgotten: the address book, from which it came, says when it is
+/// dialled again. (reth has 5. With as many, a node whose book is full of occupied nodes asks each five times in half a
+/// minute, and few of them.)
+pub const MAX_DYNAMIC_FAILURES: u32 = 1;
 /// All dynamic slots have to be taken for so long before one peer is let go, and so long it is from
 /// one to the next; a quarter up or down. Slow enough that a peer repays what its handshake cost, and
 /// in an hour a node has met a dozen others.

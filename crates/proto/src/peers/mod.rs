@@ -247,6 +247,12 @@ impl PeerManager {
         self.config.max_peers
     }
 
+    /// Peers that this node dials of its own accord, at most: the slots that inbound peers never get.
+    #[must_use]
+    pub const fn max_dynamic_peers(&self) -> usize {
+        self.slots.outbound_reserve
+    }
+
     /// How many more dynamic targets are worth having: so many that [`MAX_IDLE_DYNAMIC`] wait without a
     /// session; when there is no slot for one, so many that [`ROTATION_CANDIDATES`] do.
     #[must_use]

@@ -12,10 +12,12 @@ use chainmesh_wire::discv4::{Contact, Endpoint, Neighbors, Packet, Ping, Pong, S
 
 use super::world::EPOCH;
 
-/// How often it knocks at its victims' doors.
+/// How often it knocks at its victims' doors, unless somebody says otherwise.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// The first of the ports at which its identities are.
 const FIRST_PORT: u16 = 10_000;
+/// Contacts in an answer.
+const ANSWERED: usize = 16;
 /// Expirations: far away.
 const LATER: Duration = Duration::from_secs(1_000_000);
 
@@ -31,6 +33,7 @@ pub struct Hostile {
     victims: Vec<SocketAddr>,
     knocks: VecDeque<(SocketAddr, u16)>,
     knocks_at_once: usize,
+    interval: Duration,
 }
 
 impl Hostile {
@@ -55,6 +58,7 @@ impl Hostile {
             victims,
             knocks: VecDeque::new(),
             knocks_at_once: 2,
+            interval: INTERVAL,
         };
         hostile.band =
             hostile.contacts().map(|contact| (contact.id.node_hash(), contact)).collect();
@@ -64,6 +68,12 @@ impl Hostile {
     /// It speaks of these as well: one band, more than one host.
     pub fn befriend(&mut self, friends: impl IntoIterator<Item = Contact>) {
         self.band.extend(friends.into_iter().map(|contact| (contact.id.node_hash(), contact)));
+    }
+
+    /// It knocks so often, with so many identities at a time.
+    pub const fn pace(&mut self, interval: Duration, knocks_at_once: usize) {
+        self.interval = interval;
+        self.knocks_at_once = knocks_at_once;
     }
 
     /// Its identities.
@@ -117,7 +127,7 @@ impl Hostile {
                 said.push((from, victim, bytes));
             }
         }
-        (said, now + INTERVAL)
+        (said, now + self.interval)
     }
 
     /// Something came to one of its identities.
@@ -141,11 +151,16 @@ impl Hostile {
             }
             Packet::FindNode(find) => {
                 let target = find.target.node_hash();
-                let mut near: Vec<(B256, Contact)> =
-                    self.band.iter().map(|(hash, contact)| (*hash ^ target, *contact)).collect();
-                near.sort_unstable_by_key(|(distance, _)| *distance);
-                let contacts: Vec<Contact> =
-                    near.into_iter().take(16).map(|(_, contact)| contact).collect();
+                let mut near: Vec<(B256, &Contact)> = Vec::new();
+                for (hash, contact) in &self.band {
+                    let distance = *hash ^ target;
+                    let at = near.partition_point(|(other, _)| *other < distance);
+                    if at < ANSWERED {
+                        near.truncate(ANSWERED - 1);
+                        near.insert(at, (distance, contact));
+                    }
+                }
+                let contacts: Vec<Contact> = near.iter().map(|(_, contact)| **contact).collect();
                 for packet in Neighbors::packets(&contacts, expiration) {
                     said.extend(self.seal(at, &Packet::Neighbors(packet)));
                 }

@@ -4,4 +4,5 @@ mod hostile;
 mod world;
 
 pub use hostile::Hostile;
+pub(crate) use world::EPOCH;
 pub use world::{DiscoveryNode, DiscoveryWorld, LookupResult};

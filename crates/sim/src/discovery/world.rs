@@ -21,7 +21,7 @@ use crate::network::{Conditions, NodeIndex};
 use crate::schedule::Schedule;
 
 /// Unix time at which a world begins.
-pub(super) const EPOCH: Duration = Duration::from_secs(1_700_000_000);
+pub(crate) const EPOCH: Duration = Duration::from_secs(1_700_000_000);
 
 /// What a node of the world is like.
 #[derive(Debug, Clone)]
@@ -94,6 +94,8 @@ pub struct DiscoveryWorld {
     places: BTreeMap<SocketAddr, Place>,
     hash: DecisionHash,
     datagrams: u64,
+    /// Finds, in their order, when somebody takes them.
+    finds: Option<Vec<(NodeIndex, Contact)>>,
 }
 
 impl DiscoveryWorld {
@@ -111,23 +113,37 @@ impl DiscoveryWorld {
             places: BTreeMap::new(),
             hash: DecisionHash::new(),
             datagrams: 0,
+            finds: None,
         }
     }
 
     /// Adds a node and starts it.
     pub fn add_node(&mut self, config: DiscoveryNode) -> NodeIndex {
-        let index = NodeIndex(self.nodes.len());
+        let key = self.key(self.nodes.len());
+        let index = self.add_idle_node(config, key);
+        self.start(index);
+        index
+    }
+
+    /// A key that follows from the seed and a number.
+    pub(crate) fn key(&self, number: usize) -> NodeKey {
         let mut entropy = [0x5a; 32];
         for (to, from) in entropy.iter_mut().zip(self.seed.to_be_bytes()) {
             *to = from;
         }
-        for (to, from) in entropy.iter_mut().skip(8).zip(index.0.to_be_bytes()) {
+        for (to, from) in entropy.iter_mut().skip(8).zip(number.to_be_bytes()) {
             *to = from;
         }
+        NodeKey::from_entropy(entropy)
+    }
+
+    /// Adds a node that is off.
+    pub(crate) fn add_idle_node(&mut self, config: DiscoveryNode, key: NodeKey) -> NodeIndex {
+        let index = NodeIndex(self.nodes.len());
         self.places.insert(config.address, Place::Node(index));
         self.nodes.push(Node {
             config,
-            key: NodeKey::from_entropy(entropy),
+            key,
             machine: None,
             lives: 0,
             wake: None,
@@ -135,7 +151,6 @@ impl DiscoveryWorld {
             lookups: BTreeMap::new(),
             results: BTreeMap::new(),
         });
-        self.start(index);
         index
     }
 
@@ -180,6 +195,31 @@ impl DiscoveryWorld {
             node.machine = None;
             node.wake = None;
         }
+    }
+
+    /// Names a node to another one, as its address book does.
+    pub(crate) fn tell(&mut self, index: NodeIndex, contact: Contact) {
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(index.0) else { return };
+        if let Some(machine) = &mut node.machine {
+            machine.handle(now, Input::AddNode { contact });
+            self.carry_out(index);
+        }
+    }
+
+    /// Who found whom since the last call. From the first call on, finds are kept for the next.
+    pub(crate) fn take_finds(&mut self) -> Vec<(NodeIndex, Contact)> {
+        self.finds.replace(Vec::new()).unwrap_or_default()
+    }
+
+    /// When something happens next.
+    pub(crate) fn next_time(&self) -> Option<Instant> {
+        self.schedule.next_time()
+    }
+
+    /// It is so late; nothing happens until then.
+    pub(crate) fn set_time(&mut self, now: Instant) {
+        self.now = self.now.max(now);
     }
 
     /// All nodes.
@@ -264,7 +304,7 @@ impl DiscoveryWorld {
         true
     }
 
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         let Some((at, event)) = self.schedule.pop() else { return };
         self.now = self.now.max(at);
         match event {
@@ -315,7 +355,14 @@ impl DiscoveryWorld {
             let from = node.config.address;
             match node.machine.as_mut().and_then(Discovery::poll) {
                 Some(Output::Send { to, bytes }) => self.send(from, to, bytes),
-                Some(Output::Event(event)) => node.note(now, event),
+                Some(Output::Event(event)) => {
+                    if let (Some(finds), DiscoveryEvent::Found { contact, .. }) =
+                        (&mut self.finds, &event)
+                    {
+                        finds.push((index, *contact));
+                    }
+                    node.note(now, event);
+                }
                 None => break,
             }
         }

@@ -9,6 +9,7 @@ mod mesh_faults;
 mod mesh_messages;
 mod mesh_routes;
 mod pair;
+mod peers;
 mod simultaneous;
 mod sync;
 mod sync_crowd;

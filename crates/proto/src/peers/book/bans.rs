@@ -39,7 +39,7 @@ impl AddressBook {
         self.anchors.retain(|anchor| anchor != id);
         self.anchors_due.retain(|anchor| anchor != id);
         self.outbound.remove(id);
-        self.acquaintances.forget(id);
+        self.meetings.forget(id);
         self.head_changed = true;
         if let Some(mut record) = self.take_out(id)
             && record.ban.is_some()

@@ -90,7 +90,7 @@ pub(super) enum Half {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub(super) half: Half,
-    pub(super) bucket: u16,
+    bucket: u16,
     slot: u16,
 }
 
@@ -123,7 +123,9 @@ impl Places {
     pub(super) fn new_place(&self, record: &PeerRecord) -> Place {
         let enode = &record.enode;
         let (network, source) = (network(&enode.host, enode.tcp_port), teller(record));
-        let one = self.number(0, &[&source, &network], NEW_BUCKETS_PER_SOURCE);
+        // One that is its own teller: else all that is found in one /16 would stand in one bucket.
+        let own: &[u8] = if source == network { enode.id.as_bytes() } else { &[] };
+        let one = self.number(0, &[&source, &network, own], NEW_BUCKETS_PER_SOURCE);
         let bucket = self.number(1, &[&source, &one.to_be_bytes()], NEW_BUCKETS);
         self.place(Half::New, bucket, &enode.id)
     }
@@ -154,13 +156,12 @@ impl Places {
         self.taken.remove(&place);
     }
 
-    /// Everybody in one half, and the bucket of each.
-    pub(super) fn of(&self, half: Half) -> impl Iterator<Item = (u16, PeerId)> {
-        let all = self.taken.iter().filter(move |(place, _)| place.half == half);
-        all.map(|(place, id)| (place.bucket, *id))
+    /// Everybody, and in which half.
+    pub(super) fn all(&self) -> impl Iterator<Item = (Half, PeerId)> {
+        self.taken.iter().map(|(place, id)| (place.half, *id))
     }
 
     pub(super) fn len(&self, half: Half) -> usize {
-        self.of(half).count()
+        self.all().filter(|(of, _)| *of == half).count()
     }
 }

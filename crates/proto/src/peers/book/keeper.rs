@@ -3,6 +3,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use chainmesh_identity::{Enode, Host, PeerId};
 use chainmesh_wire::devp2p::DisconnectReason;
@@ -17,6 +18,11 @@ use crate::time::Instant;
 
 /// How often the book is asked for somebody to dial, when there are free slots.
 pub const LOOK_INTO_BOOK: Duration = Duration::from_secs(5);
+/// For so long after the start, seconds, half of the slots for nodes of the book are for
+/// [acquaintances](AddressBook::is_acquaintance), if there are as many. Attackers always have a free slot, honest nodes
+/// rarely: without this, strangers have every slot before the second acquaintance has found one for us. (Bitcoin
+/// chooses nodes that were a peer and others equally often; what counts is who gets a slot.)
+pub const ACQUAINTANCES_FIRST: UnixTime = 120;
 /// Nodes of the book that discovery is told of at the start.
 const CONTACTS: usize = 32;
 /// Bans for conduct that are remembered, of the wishes of the operator that the book has room for.
@@ -42,6 +48,10 @@ pub struct Bookkeeper {
     pub book: AddressBook,
     /// Whether nodes of the book are dialled.
     dials: bool,
+    /// When it began.
+    began: UnixTime,
+    /// Targets of the manager that were no acquaintances when they were named to it.
+    strangers: BTreeSet<PeerId>,
     /// Why a connection ends, in words, while its end is worked on; it need not be escaped.
     pub cause: Option<String>,
 }
@@ -50,7 +60,7 @@ impl Bookkeeper {
     /// Keeps this book. Unless `dials`, nodes are dialled only when somebody named them.
     #[must_use]
     pub const fn new(book: AddressBook, dials: bool) -> Self {
-        Self { book, dials, cause: None }
+        Self { book, dials, began: 0, strangers: BTreeSet::new(), cause: None }
     }
 
     /// Whether nodes of the book are dialled.
@@ -68,6 +78,7 @@ impl Bookkeeper {
         boot: &[Enode],
         configured: &[(Enode, NodeKind)],
     ) {
+        self.began = unix;
         let listening = |enode: &&Enode| enode.tcp_port != 0;
         for enode in boot.iter().filter(listening) {
             self.book.add(unix, enode, AddressOrigin::Boot, None);
@@ -98,12 +109,8 @@ impl Bookkeeper {
     }
 
     /// Nodes with which discovery may begin, beside the boot nodes.
-    #[must_use]
-    pub fn contacts(&self) -> Vec<Enode> {
-        let known = self.book.records().filter(|record| {
-            record.tried && record.ban.is_none() && record.fits() && record.enode.udp_port != 0
-        });
-        known.take(CONTACTS).map(|record| record.enode.clone()).collect()
+    pub fn contacts(&mut self, unix: UnixTime) -> Vec<Enode> {
+        self.book.contacts(unix, CONTACTS)
     }
 
     /// Names nodes to the manager as long as it has room.
@@ -112,14 +119,31 @@ impl Bookkeeper {
         if room == 0 {
             return;
         }
+        let strangers = self.room_for_strangers(manager, unix);
         let elsewhere = manager.found_at_addresses();
         let wanted = |id: &PeerId| {
             !manager.has_target(id) && !manager.is_connected(id) && !elsewhere.contains(id)
         };
-        for enode in self.book.candidates(unix, room, wanted) {
+        let chosen = self.book.candidates_with(unix, room, strangers, wanted);
+        for enode in chosen {
+            if !self.book.is_acquaintance(&enode.id) {
+                self.strangers.insert(enode.id);
+            }
             let (target, kind) = ((&enode).into(), NodeKind::Dynamic);
             manager.handle(now, Input::AddNode { target, kind });
         }
+    }
+
+    /// How many more strangers may be named: see [`ACQUAINTANCES_FIRST`].
+    fn room_for_strangers(&mut self, manager: &PeerManager, unix: UnixTime) -> usize {
+        // Also those who have a session: some of them dialled us while we dialled them.
+        self.strangers.retain(|id| manager.has_target(id));
+        let half = manager.max_dynamic_peers() / 2;
+        let late = unix.saturating_sub(self.began) >= ACQUAINTANCES_FIRST;
+        if late || self.book.acquaintances() < half {
+            return usize::MAX;
+        }
+        half.saturating_sub(self.strangers.len())
     }
 
     /// Discovery found a node; `origin` says by which protocol.
@@ -156,23 +180,6 @@ impl Bookkeeper {
             self.book.add(unix, &node.enode(), AddressOrigin::Exchange, Some(from));
         }
         self.feed(manager, now, unix);
-    }
-
-    /// What a peer told is dialled once; when is the next time is for the book to say. To be called with
-    /// what [`write_down`](Self::write_down) was called with.
-    pub fn drop_failed_hearsay(&self, manager: &mut PeerManager, event: &PeerEvent) {
-        let id = match *event {
-            PeerEvent::DialFailed { target: TargetKey::Id(id), .. } => Some(id),
-            PeerEvent::HandshakeFailed { id, expected, direction, reason, .. } => {
-                let failed = direction == Direction::Outbound
-                    && reason != DisconnectReason::AlreadyConnected;
-                id.or(expected).filter(|_| failed)
-            }
-            _ => None,
-        };
-        if let Some(id) = id.filter(|id| self.book.is_hearsay(id)) {
-            manager.forget_dynamic(&id);
-        }
     }
 
     /// Names nodes to dial, and lifts the bans that are over. To be called every
@@ -242,7 +249,10 @@ impl Bookkeeper {
                 if let (true, Some(address), None) = (inbound, address, self.book.get(&peer)) {
                     self.meet(now, peer, address.ip(), 0, true);
                 }
-                if !inbound {
+                let full = reason == DisconnectReason::TooManyPeers && by == ClosedBy::Peer;
+                if !inbound && full && id.is_some() {
+                    self.book.refused(now, &peer);
+                } else if !inbound {
                     self.book.failed(now, &peer);
                 }
                 let proved = id.is_some() || inbound;

@@ -31,7 +31,7 @@ pub use self::buckets::{
     TRIED_BUCKETS_PER_NETWORK,
 };
 pub use self::disk::{Changes, Loaded};
-pub use self::keeper::{Bookkeeper, ConnectionFacts, LOOK_INTO_BOOK};
+pub use self::keeper::{ACQUAINTANCES_FIRST, Bookkeeper, ConnectionFacts, LOOK_INTO_BOOK};
 pub use self::mismatch::{
     FORK_MISMATCH_WAIT, Fingerprint, MISMATCH_WAIT, Mismatch, MismatchKind, RECORD_PATIENCE,
 };
@@ -43,15 +43,19 @@ pub use self::sample::{MAX_MET, SAMPLE_PERIOD, SampleLimits, TOLD_FOR};
 pub use self::tellers::{TELLER_ALLOWANCE, TELLER_WAIT};
 
 use self::buckets::{Half, Place, Places};
-use self::sample::Acquaintances;
+use self::sample::Meetings;
 use self::tellers::Tellers;
 use crate::discovery::Prefix;
 
 /// Records that stand in no bucket: what the operator added, trusts or bans. Also the bans of
 /// addresses, at most.
 pub const MAX_PINNED: usize = 1024;
-/// Good outbound peers that are dialled first after a restart. Bitcoin has 2 of 10 outbound peers.
-pub const MAX_ANCHORS: usize = 4;
+/// Good outbound peers that are dialled first after a restart: half of the sixteen that a node dials by default. (Bitcoin
+/// has 2 of 10.)
+pub const MAX_ANCHORS: usize = 8;
+/// A session that we dialled and that lasted so long, seconds, makes its node an acquaintance. It is an attacker's
+/// slot for this time, so he makes few of them.
+pub const ACQUAINTED_AFTER: UnixTime = 30 * 60;
 /// Newcomers that wait for the test of who has their place (Bitcoin: 10).
 pub const MAX_COLLISIONS: usize = 10;
 /// Who was a peer so lately keeps its place without a test (Bitcoin: 4 h).
@@ -112,12 +116,12 @@ pub struct AddressBook {
     collisions: VecDeque<(PeerId, Place)>,
     /// Good outbound peers of the last run and of this one.
     anchors: Vec<PeerId>,
-    /// Anchors of the last run that were not dialled yet in this one.
+    /// Anchors of the last run that were not reached yet in this one.
     anchors_due: VecDeque<PeerId>,
     /// Sessions that we dialled, and since when.
     outbound: BTreeMap<PeerId, UnixTime>,
     banned_ips: BTreeMap<IpAddr, Ban>,
-    acquaintances: Acquaintances,
+    meetings: Meetings,
     tellers: Tellers,
     /// What others must fit.
     fingerprint: Fingerprint,
@@ -149,7 +153,7 @@ impl AddressBook {
             anchors_due: VecDeque::new(),
             outbound: BTreeMap::new(),
             banned_ips: BTreeMap::new(),
-            acquaintances: Acquaintances::default(),
+            meetings: Meetings::default(),
             tellers: Tellers::default(),
             fingerprint: Fingerprint::ZERO,
             changed: BTreeSet::new(),
@@ -376,6 +380,16 @@ impl AddressBook {
         self.end_test(now, id, false);
     }
 
+    /// A dial of a node reached it, and it has no slot for us: it is there, so this is no failure.
+    pub fn refused(&mut self, now: UnixTime, id: &PeerId) {
+        let Some(entry) = self.entries.get_mut(id) else { return };
+        entry.record.last_tried = now;
+        entry.record.last_seen = now;
+        entry.record.failures = 0;
+        self.mark(*id);
+        self.end_test(now, id, true);
+    }
+
     /// A peer has a session. When we dialled it at the address of its record, that is proved now.
     pub fn connected(&mut self, now: UnixTime, id: &PeerId, outbound: bool) {
         let Some(entry) = self.entries.get_mut(id) else { return };
@@ -396,6 +410,7 @@ impl AddressBook {
             return;
         }
         self.outbound.insert(*id, now);
+        self.anchors_due.retain(|anchor| anchor != id);
         self.head_changed = true;
         if tried {
             self.end_test(now, id, true);
@@ -407,11 +422,13 @@ impl AddressBook {
     /// A peer is gone.
     pub fn disconnected(&mut self, now: UnixTime, id: &PeerId) {
         self.anchors = self.current_anchors();
-        self.outbound.remove(id);
-        self.acquaintances.left(now, id);
+        let since = self.outbound.remove(id);
+        self.meetings.left(now, id);
         self.head_changed = true;
         if let Some(entry) = self.entries.get_mut(id) {
             entry.record.last_seen = now;
+            let lasted = since.map_or(0, |since| now.saturating_sub(since));
+            entry.record.longest_session = entry.record.longest_session.max(lasted);
             self.mark(*id);
         }
     }

@@ -166,6 +166,8 @@ pub struct PeerRecord {
     pub successes: u64,
     /// Failures in a row.
     pub failures: u32,
+    /// The longest session to which a dial of it led, of those that are over, seconds.
+    pub longest_session: u64,
     /// Whether a dial of this address has led to a session.
     pub tried: bool,
     /// The operator wants a connection to it.
@@ -199,6 +201,7 @@ impl PeerRecord {
             last_success: 0,
             successes: 0,
             failures: 0,
+            longest_session: 0,
             tried: false,
             is_static: false,
             is_trusted: false,
@@ -323,6 +326,8 @@ struct Stored {
     incidents: Vec<StoredIncident>,
     /// Since version 2.
     fit: Option<StoredFit>,
+    /// Not there in records of earlier versions.
+    longest_session: Option<u64>,
 }
 
 fn checksum(version: u8, body: &[u8]) -> FixedBytes<4> {
@@ -441,6 +446,7 @@ impl PeerRecord {
                 record_sequence: self.record_sequence,
                 mismatches: self.mismatch.iter().map(StoredMismatch::from).collect(),
             }),
+            longest_session: Some(self.longest_session),
         }
         .encode(&mut body);
         seal(body)
@@ -477,6 +483,7 @@ impl PeerRecord {
             last_success: stored.last_success,
             successes: stored.successes,
             failures: stored.failures,
+            longest_session: stored.longest_session.unwrap_or_default(),
             tried: stored.tried,
             is_static: stored.is_static,
             is_trusted: stored.is_trusted,

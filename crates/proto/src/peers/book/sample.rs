@@ -42,11 +42,11 @@ struct Met {
 
 /// Who was here lately, and where it listens. Not kept on disk.
 #[derive(Debug, Default)]
-pub(super) struct Acquaintances {
+pub(super) struct Meetings {
     met: BTreeMap<PeerId, Met>,
 }
 
-impl Acquaintances {
+impl Meetings {
     fn insert(&mut self, id: PeerId, met: Met) {
         let over = self.met.values().filter(|met| met.ended.is_some()).count();
         if over >= MAX_MET && !self.met.contains_key(&id) {
@@ -82,7 +82,7 @@ impl AddressBook {
         let known = self.get(id).is_some_and(|record| record.tried && is_at(record, address));
         if address.port() != 0 {
             let met = Met { address, proved: dialled || known, ended: None };
-            self.acquaintances.insert(*id, met);
+            self.meetings.insert(*id, met);
         }
     }
 
@@ -104,7 +104,7 @@ impl AddressBook {
                 known.insert(record.enode.id, (SocketAddr::new(ip, record.enode.tcp_port), true));
             }
         }
-        for (id, met) in &self.acquaintances.met {
+        for (id, met) in &self.meetings.met {
             if met.ended.is_none_or(|ended| now.saturating_sub(ended) <= TOLD_FOR) {
                 known.insert(*id, (met.address, met.proved));
             }

@@ -148,7 +148,7 @@ fn names_that_connect_and_go_take_no_more_room_than_there_is() {
         guest(&mut book, &enode);
         book.disconnected(NOW + u64::from(number), &enode.id);
     }
-    assert_eq!(book.acquaintances.len(), MAX_MET);
+    assert_eq!(book.meetings.len(), MAX_MET);
 }
 
 proptest! {
