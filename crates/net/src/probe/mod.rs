@@ -22,7 +22,7 @@ use chainmesh_proto::session::connection::{
 use chainmesh_proto::session::tls::TlsLocal;
 use chainmesh_proto::session::{Link, SessionKind};
 use chainmesh_wire::devp2p::{Capability, DisconnectReason, Hello};
-use chainmesh_wire::eth::Status;
+use chainmesh_wire::eth::{Status, StatusHead};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
@@ -180,11 +180,15 @@ pub async fn probe(
         since: Instant::now(),
         stage: ProbeStage::Handshake,
         established: false,
+        head_due: false,
         want_status: options.status,
     };
     let talk = async {
         let opening = Step::until(options.timeout);
         let mut end = conversation.open(&link, opening).await;
+        if end.is_none() {
+            end = conversation.head(&link, opening).await;
+        }
         for number in 0..options.pings {
             if end.is_some() {
                 break;
@@ -226,6 +230,8 @@ struct Conversation<'a, F> {
     since: Instant,
     stage: ProbeStage,
     established: bool,
+    /// It was asked for the header of its head, and has not answered.
+    head_due: bool,
     want_status: bool,
 }
 
@@ -236,6 +242,18 @@ impl<F: FnMut(ProbeEvent)> Conversation<'_, F> {
             match self.step(link, deadline).await {
                 Step::Over(end) => return Some(end),
                 Step::Time => return Some(ProbeEnd::TimedOut(self.stage)),
+                Step::Moved | Step::Alive => {}
+            }
+        }
+        None
+    }
+
+    /// Until the node has said which number its head has. One that never does is none the worse for it.
+    async fn head(&mut self, link: &Link, deadline: tokio::time::Instant) -> Option<ProbeEnd> {
+        while self.head_due {
+            match self.step(link, deadline).await {
+                Step::Over(end) => return Some(end),
+                Step::Time => return None,
                 Step::Moved | Step::Alive => {}
             }
         }
@@ -276,9 +294,15 @@ impl<F: FnMut(ProbeEvent)> Conversation<'_, F> {
                 match message {
                     FromModule::Status(status) => {
                         let took = self.stage_done(ProbeStage::Session);
+                        self.head_due = matches!(status.head, StatusHead::TotalDifficulty { .. });
                         (self.said)(ProbeEvent::Status { status, took });
                     }
-                    FromModule::HeadNumber(number) => (self.said)(ProbeEvent::HeadNumber(number)),
+                    FromModule::Head(number) => {
+                        self.head_due = false;
+                        if let Some(number) = number {
+                            (self.said)(ProbeEvent::HeadNumber(number));
+                        }
+                    }
                 }
                 Step::Moved
             }

@@ -17,7 +17,8 @@ pub(super) const ETH: &str = "eth";
 #[derive(Debug)]
 pub(super) enum FromModule {
     Status(Box<Status>),
-    HeadNumber(u64),
+    /// The number of the head, if it has answered with its header.
+    Head(Option<u64>),
 }
 
 /// The modules of one probe.
@@ -101,12 +102,13 @@ impl EthPeer {
         if !core::mem::take(&mut self.asked) {
             return;
         }
-        let answer = Message::decode(self.version, code::BLOCK_HEADERS, payload);
-        if let Ok(Message::BlockHeaders(answer)) = answer
-            && let Some(header) = answer.items.first()
-        {
-            let _ = self.to.try_send(FromModule::HeadNumber(header.header.number));
-        }
+        let number = match Message::decode(self.version, code::BLOCK_HEADERS, payload) {
+            Ok(Message::BlockHeaders(answer)) => {
+                answer.items.first().map(|header| header.header.number)
+            }
+            _ => None,
+        };
+        let _ = self.to.try_send(FromModule::Head(number));
     }
 }
 
