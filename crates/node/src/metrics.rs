@@ -8,7 +8,7 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `page.rs` | [`Page`]: numbers with names, labels and helps, written as text |
+//! | `page.rs` | `Page`: numbers with names, labels and helps, written as text |
 //! | `network.rs` | peers, dials, discovery, gossip |
 //! | `ledger.rs` | the chain, the pool, synchronisation |
 //! | `consortium.rs` | the mesh, SDKs, certificates |

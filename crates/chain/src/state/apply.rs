@@ -5,11 +5,12 @@ use std::sync::Arc;
 use alloy_genesis::GenesisAccount;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::KECCAK_EMPTY;
+use alloy_trie::nodes::RlpNode;
 use revm::database::{BundleAccount, BundleState};
 
 use super::Account;
 use super::cache::Shared;
-use super::node::{CHUNK_BYTES, Place, Root, StoredNode};
+use super::node::{CHUNK_BYTES, Link, Place, Root, StoredNode};
 use super::reader::{BlockState, found};
 use super::trie::{self, Base, NodeSink, NodeSource, Trie, Value, hashed};
 use crate::store::{StateTables, StoreError};
@@ -48,7 +49,7 @@ struct ChunkWriter<'a> {
 }
 
 impl NodeSink for ChunkWriter<'_> {
-    fn put(&mut self, stored: StoredNode, base: Option<Base>) -> Place {
+    fn put(&mut self, stored: StoredNode, rlp: RlpNode, base: Option<Base>) -> Link {
         self.node.clear();
         let base = base.as_ref().map(|(place, node)| (*place, &**node));
         stored.encode(base, &mut self.node);
@@ -56,11 +57,13 @@ impl NodeSink for ChunkWriter<'_> {
         if self.chunks.last().is_none_or(|(_, chunk)| full(chunk)) {
             self.chunks.push((self.shared.new_chunk(), Vec::new()));
         }
-        let Some((number, chunk)) = self.chunks.last_mut() else { return Place::NONE };
-        let place = Place::new(*number, chunk.len());
+        let Some((number, chunk)) = self.chunks.last_mut() else {
+            return Link { rlp, place: Place::NONE };
+        };
+        let link = Link { rlp, place: Place::new(*number, chunk.len()) };
         chunk.extend_from_slice(&self.node);
-        self.shared.put_node(place, Arc::new(stored));
-        place
+        self.shared.put_node(&link, Arc::new(stored));
+        link
     }
 }
 

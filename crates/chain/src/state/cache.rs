@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use alloy_primitives::B256;
 use revm::bytecode::Bytecode;
 
-use super::node::{Place, StoredNode};
+use super::node::{Link, Place, StoredNode};
 
 /// Memory for nodes of the tries, bytes: the upper levels of the tries of a few million accounts.
 pub(super) const NODE_BYTES: usize = 64 << 20;
@@ -22,7 +22,8 @@ const ENTRY_BYTES: usize = 64;
 /// What all states of one store share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    nodes: Mutex<Generations<Place, Arc<StoredNode>>>,
+    /// With the hash of each: a damaged place may lead to a node that is somebody else's.
+    nodes: Mutex<Generations<Place, (B256, Arc<StoredNode>)>>,
     codes: Mutex<Generations<B256, Bytecode>>,
     /// Number of the next chunk. No number is given twice while the process lives, not even when
     /// its transaction came to nothing, so that what is cached by place is never something else.
@@ -43,13 +44,25 @@ impl Shared {
         self.next_chunk.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(super) fn node(&self, place: Place) -> Option<Arc<StoredNode>> {
+    /// The node that this link is of.
+    pub(super) fn node(&self, link: &Link) -> Option<Arc<StoredNode>> {
+        let (hash, node) = self.found(link.place)?;
+        (hash == link.hash()).then_some(node)
+    }
+
+    /// The node at a place, whoever it belongs to.
+    pub(super) fn node_at(&self, place: Place) -> Option<Arc<StoredNode>> {
+        self.found(place).map(|(_, node)| node)
+    }
+
+    fn found(&self, place: Place) -> Option<(B256, Arc<StoredNode>)> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner).get(&place)
     }
 
-    pub(super) fn put_node(&self, place: Place, node: Arc<StoredNode>) {
-        let bytes = node.memory() + ENTRY_BYTES;
-        self.nodes.lock().unwrap_or_else(PoisonError::into_inner).put(place, node, bytes);
+    pub(super) fn put_node(&self, link: &Link, node: Arc<StoredNode>) {
+        let bytes = node.memory() + size_of::<B256>() + ENTRY_BYTES;
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.put(link.place, (link.hash(), node), bytes);
     }
 
     pub(super) fn code(&self, hash: B256) -> Option<Bytecode> {

@@ -49,7 +49,7 @@ fn read_node(
     shared: &Shared,
     link: &Link,
 ) -> Result<Arc<StoredNode>, StoreError> {
-    if let Some(node) = shared.node(link.place) {
+    if let Some(node) = shared.node(link) {
         return Ok(node);
     }
     let read = read_at(source, shared, link.place, MOST_DELTAS)?;
@@ -60,7 +60,7 @@ fn read_node(
     });
     let damaged = StoreError::Inconsistent(Damage::StateNode(link.hash()));
     let node = Arc::new(node.ok_or(damaged)?);
-    shared.put_node(link.place, Arc::clone(&node));
+    shared.put_node(link, Arc::clone(&node));
     Ok(node)
 }
 
@@ -71,7 +71,7 @@ fn read_at(
     place: Place,
     deltas: u8,
 ) -> Result<Option<StoredNode>, StoreError> {
-    let base = |base: Place| match (shared.node(base), deltas.checked_sub(1)) {
+    let base = |base: Place| match (shared.node_at(base), deltas.checked_sub(1)) {
         (Some(node), _) => Ok(Some((*node).clone())),
         (None, Some(left)) => read_at(source, shared, base, left),
         (None, None) => Ok(None),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use alloy_genesis::{Genesis, GenesisAccount};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_trie::nodes::RlpNode;
 use alloy_trie::proof::verify_proof;
 use alloy_trie::root::{state_root_ref_unhashed, storage_root_unhashed};
 use alloy_trie::{EMPTY_ROOT_HASH, HashBuilder, KECCAK_EMPTY, Nibbles};
@@ -28,7 +29,7 @@ use crate::store::{Damage, Store, StoreError, Tables};
 struct Memory(Vec<Arc<StoredNode>>);
 
 impl NodeSink for Memory {
-    fn put(&mut self, node: StoredNode, base: Option<trie::Base>) -> Place {
+    fn put(&mut self, node: StoredNode, rlp: RlpNode, base: Option<trie::Base>) -> Link {
         let mut bytes = Vec::new();
         node.encode(base.as_ref().map(|(place, node)| (*place, &**node)), &mut bytes);
         let read = StoredNode::decode::<()>(&bytes, |place| {
@@ -38,7 +39,7 @@ impl NodeSink for Memory {
         });
         assert_eq!(read, Ok(Some(node.clone())), "as on disk");
         self.0.push(Arc::new(node));
-        Place::from_raw(self.0.len() as u64)
+        Link { rlp, place: Place::from_raw(self.0.len() as u64) }
     }
 }
 

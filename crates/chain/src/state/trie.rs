@@ -23,16 +23,17 @@ pub(crate) type Base = (Place, Arc<StoredNode>);
 
 /// Where new nodes go.
 pub(crate) trait NodeSink {
-    /// Takes a node; its children came before. `base` is the stored branch that it replaces.
-    fn put(&mut self, node: StoredNode, base: Option<Base>) -> Place;
+    /// Takes a node and what its parent says of it; its children came before. `base` is the stored
+    /// branch that it replaces.
+    fn put(&mut self, node: StoredNode, rlp: RlpNode, base: Option<Base>) -> Link;
 }
 
 /// For roots of states that are not stored.
 pub(crate) struct Forget;
 
 impl NodeSink for Forget {
-    fn put(&mut self, _: StoredNode, _: Option<Base>) -> Place {
-        Place::NONE
+    fn put(&mut self, _: StoredNode, rlp: RlpNode, _: Option<Base>) -> Link {
+        Link { rlp, place: Place::NONE }
     }
 }
 
@@ -367,8 +368,7 @@ fn commit(node: Node, sink: &mut impl NodeSink, rlp: &mut Vec<u8>) -> Link {
     };
     rlp.clear();
     stored.rlp(rlp);
-    let node = RlpNode::from_rlp(rlp);
-    Link { rlp: node, place: sink.put(stored, base) }
+    sink.put(stored, RlpNode::from_rlp(rlp), base)
 }
 
 /// The hash of what is stored at a key: tries of the state have hashed keys.

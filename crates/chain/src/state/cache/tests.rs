@@ -38,3 +38,22 @@ fn what_is_larger_than_half_is_not_kept() {
     assert_eq!(cache.get(&1), None);
     assert_eq!(bytes(&cache), 0);
 }
+
+/// Places are not hashed: one that is damaged may be that of a node that is cached for somebody else. It
+/// was taken for the right one then.
+#[test]
+fn a_cached_node_is_not_taken_for_another_one_whose_place_is_damaged() {
+    let shared = Shared::new(0);
+    let link = |byte: u8| Link {
+        rlp: alloy_trie::nodes::RlpNode::word_rlp(&B256::repeat_byte(byte)),
+        place: Place::new(1, 0),
+    };
+    let node = StoredNode::Leaf {
+        path: alloy_trie::Nibbles::default(),
+        value: Box::from([1]),
+        below: Place::NONE,
+    };
+    shared.put_node(&link(1), Arc::new(node));
+    assert!(shared.node(&link(1)).is_some());
+    assert!(shared.node(&link(2)).is_none());
+}
