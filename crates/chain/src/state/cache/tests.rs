@@ -1,6 +1,11 @@
 //! What is used stays, what is not goes, and the bound holds.
 
-use super::Generations;
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+
+use super::{Generations, Shared};
+use crate::state::node::{Link, Place, StoredNode};
 
 fn bytes(cache: &Generations<u32, u32>) -> usize {
     cache.young.values().chain(cache.old.values()).map(|(_, bytes)| bytes).sum()
