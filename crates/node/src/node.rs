@@ -3,28 +3,22 @@
 //! `chainmesh run` has one of them, `chainmesh devnet` several in one process: there is no state
 //! outside of [`Node`].
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+mod options;
+
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use chainmesh_chain::clique::CliqueHandle;
-use chainmesh_chain::execute::DEFAULT_CALL_GAS_CAP;
 use chainmesh_chain::pool::MempoolSubscription;
 use chainmesh_chain::producer::PoolBlocks;
-use chainmesh_chain::{
-    Chain, Consensus, DataDirLock, Mempool, MempoolConfig, Producer, StoreError,
-};
-use chainmesh_identity::{Enode, NodeKey};
-use chainmesh_net::discovery::DiscoveryOptions;
-use chainmesh_net::mesh::{MeshHandle, MeshOptions, NodeType};
-use chainmesh_net::nat::NatChoice;
+use chainmesh_chain::{Chain, Consensus, DataDirLock, Mempool, Producer, StoreError};
+use chainmesh_identity::Enode;
+use chainmesh_net::mesh::{MeshHandle, NodeType};
 use chainmesh_net::tls::{TlsMaterial, Versions};
-use chainmesh_net::{
-    EthChain, NodeKind, NodeRole, P2pConfig, P2pHandle, SessionKind, StartError, TlsConfig,
-};
+use chainmesh_net::{EthChain, NodeKind, P2pConfig, P2pHandle, SessionKind, StartError, TlsConfig};
 use chainmesh_proto::eth::chain::ChainReader;
-use chainmesh_proto::peers::DEFAULT_MAX_PEERS;
 use chainmesh_wire::eth::EthVersion;
 use jsonrpsee_core::server::Methods;
 use tokio::sync::Notify;
@@ -34,7 +28,6 @@ use tracing::info;
 use crate::book::{self, BookKeeper};
 use crate::config::NodeAddress;
 use crate::consortium::{Consortium, Reloader};
-use crate::data_dir::DataDir;
 use crate::future;
 use crate::http::{Apis, HttpError, HttpOptions, HttpServer};
 use crate::ipc::{IpcError, IpcServer};
@@ -42,105 +35,8 @@ use crate::metrics::{MetricsError, MetricsServer, MetricsSources};
 use crate::pool::NodePool;
 use crate::rpc::{self, NodeServices, RpcContext};
 use crate::sdk::{Ledger, SdkError, SdkOptions, SdkPorts};
-use crate::validator::{self, Validator, ValidatorError, ValidatorOptions};
-
-/// What a node is made from. The fields without a default are the arguments of
-/// [`NodeOptions::new`].
-#[derive(Debug)]
-pub struct NodeOptions {
-    /// The lock of the data directory.
-    pub lock: DataDirLock,
-    /// The chain; a node of a consortium may do without one.
-    pub chain: Option<Arc<Chain>>,
-    /// The key by which peers know the node.
-    pub key: NodeKey,
-    /// Address to listen on; all of them by default.
-    pub listen_address: IpAddr,
-    /// TCP port to listen on; 0 lets the system choose one.
-    pub port: u16,
-    /// Nodes to connect to, for ever.
-    pub boot_nodes: Vec<Enode>,
-    /// Discovery over UDP; `None`: only the nodes named here are dialled.
-    pub discovery: Option<DiscoveryOptions>,
-    /// Whether peers are asked for nodes and told of some; not by default.
-    pub pex: bool,
-    /// How the node gets to be reached from outside its network.
-    pub nat: NatChoice,
-    /// Whether peers are asked to dial back, and dialled back.
-    pub reach: bool,
-    /// What the node is on its chain, as it tells its peers.
-    pub role: NodeRole,
-    /// As `boot_nodes`, beside `max_peers`.
-    pub trusted_peers: Vec<Enode>,
-    /// Peers at most, trusted ones not counted.
-    pub max_peers: usize,
-    /// See [`P2pConfig::min_peers`].
-    pub min_peers: Option<usize>,
-    /// See [`P2pConfig::rotation`].
-    pub rotation: bool,
-    /// Network ID of the `eth` Status; the chain ID if `None`.
-    pub network_id: Option<u64>,
-    /// Whether eth/69 is offered where it is not by default: on a chain that is not of proof of
-    /// stake, to nodes that speak nothing older.
-    pub eth69: bool,
-    /// Seals blocks.
-    pub validator: Option<ValidatorOptions>,
-    /// Certificates and nodes of a consortium: sessions are TLS then.
-    pub consortium: Option<Consortium>,
-    /// The mesh.
-    pub mesh: Option<MeshOptions>,
-    /// The ports for SDKs; they need the mesh.
-    pub sdk: Option<SdkOptions>,
-    /// How much the pool of transactions holds, and what it asks of a transaction.
-    pub mempool: MempoolConfig,
-    /// Where JSON-RPC is served beside the Unix socket, and what to whom; nowhere by default.
-    pub rpc: HttpOptions,
-    /// Most gas of a call by JSON-RPC.
-    pub rpc_gas_cap: u64,
-    /// Where metrics and readiness are served; nowhere by default.
-    pub metrics: Option<SocketAddr>,
-}
-
-impl NodeOptions {
-    /// A node on a data directory, with the defaults of `chainmesh run`.
-    #[must_use]
-    pub fn new(data: DataDir, key: NodeKey) -> Self {
-        let (lock, chain) = data.into_parts();
-        Self::of_parts(lock, chain, key)
-    }
-
-    /// The same, where there may be no chain.
-    #[must_use]
-    pub fn of_parts(lock: DataDirLock, chain: Option<Arc<Chain>>, key: NodeKey) -> Self {
-        Self {
-            lock,
-            chain,
-            key,
-            listen_address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            port: chainmesh_identity::enode::DEFAULT_PORT,
-            boot_nodes: Vec::new(),
-            discovery: None,
-            pex: false,
-            nat: NatChoice::None,
-            reach: false,
-            role: NodeRole::default(),
-            trusted_peers: Vec::new(),
-            max_peers: DEFAULT_MAX_PEERS,
-            min_peers: None,
-            rotation: true,
-            network_id: None,
-            eth69: false,
-            validator: None,
-            consortium: None,
-            mesh: None,
-            sdk: None,
-            mempool: MempoolConfig::default(),
-            rpc: HttpOptions::default(),
-            rpc_gas_cap: DEFAULT_CALL_GAS_CAP,
-            metrics: None,
-        }
-    }
-}
+use crate::validator::{self, Validator, ValidatorError};
+pub use options::NodeOptions;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]

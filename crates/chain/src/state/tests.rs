@@ -457,7 +457,7 @@ fn each_status_of_a_bundle() {
 fn a_link_fits_its_own_node_only() {
     for length in [1_usize, 31, 32, 200] {
         let rlp = vec![7; length];
-        let link = Link { rlp: alloy_trie::nodes::RlpNode::from_rlp(&rlp), place: Place::NONE };
+        let link = Link { rlp: RlpNode::from_rlp(&rlp), place: Place::NONE };
         assert!(link.fits(&rlp));
         assert_eq!(link.hash(), keccak256(&rlp));
         let mut other = rlp.clone();

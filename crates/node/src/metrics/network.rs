@@ -56,6 +56,14 @@ pub(super) async fn peers(page: &mut Page, net: &P2pHandle) {
     });
     let labels = ["reason", "by", "direction"];
     page.counters("disconnects", "Connections that ended", &labels, ended);
+    let offences = counters.offences.iter();
+    let offences = offences.map(|(offence, count)| ([offence.to_string()], *count));
+    page.counters("peer_offences", "What peers did wrong", &["offence"], offences);
+    let help = "Peers that were banned for their conduct";
+    page.counter("peer_conduct_bans", help, counters.conduct_bans);
+    page.counter("peers_rotated", "Peers that were let go for others", counters.rotated);
+    let help = "Whether there are fewer peers than the minimum: 1 or 0";
+    page.gauge("too_few_peers", help, u8::from(report.too_few_peers));
     let help = "Live second holders of a connected peer's key";
     page.counter("duplicate_identities", help, counters.duplicate_identity);
 }
