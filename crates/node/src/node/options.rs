@@ -48,9 +48,9 @@ pub struct NodeOptions {
     pub trusted_peers: Vec<Enode>,
     /// Peers at most, trusted ones not counted.
     pub max_peers: usize,
-    /// See [`P2pConfig::min_peers`].
+    /// See [`P2pConfig::min_peers`](chainmesh_net::P2pConfig::min_peers).
     pub min_peers: Option<usize>,
-    /// See [`P2pConfig::rotation`].
+    /// See [`P2pConfig::rotation`](chainmesh_net::P2pConfig::rotation).
     pub rotation: bool,
     /// Network ID of the `eth` Status; the chain ID if `None`.
     pub network_id: Option<u64>,
