@@ -167,6 +167,8 @@ pub(super) struct Peer {
     pub(super) hash: B256,
     /// Total difficulty of its head, as it claims; with eth/69 there is none.
     pub(super) total_difficulty: Option<U256>,
+    /// Its head is still the one of its Status.
+    introduced: bool,
     /// Number of the first body that it has.
     pub(super) earliest: u64,
     /// The head that turned out to bring nothing.
@@ -202,6 +204,7 @@ impl Peer {
             number,
             hash,
             total_difficulty,
+            introduced: true,
             earliest,
             exhausted: None,
             diverged: false,
@@ -218,11 +221,19 @@ impl Peer {
     }
 
     /// Whether it claims a better chain than ours, and has not been tried in vain.
+    ///
+    /// Two branches of a clique chain may be equally heavy, and neither can go on where each has half of the
+    /// signers. The chain prefers the lower head then (as go-ethereum does), so whoever comes with one is
+    /// asked for it. Of heads that are announced the next block decides soon.
     pub(super) fn is_better(&self, local: &ChainHead) -> bool {
         if self.hash == local.hash || self.exhausted == Some(self.hash) {
             return false;
         }
         match (self.total_difficulty, self.number) {
+            (Some(claimed), number) if claimed == local.total_difficulty => {
+                let lower = |number| (number, self.hash) < (local.number, local.hash);
+                self.introduced && number.is_none_or(lower)
+            }
             (Some(claimed), _) => claimed > local.total_difficulty,
             (None, Some(number)) => number > local.number,
             (None, None) => false,
@@ -234,6 +245,7 @@ impl Peer {
         self.number = Some(block.number);
         self.hash = block.hash;
         self.total_difficulty = total_difficulty;
+        self.introduced = false;
     }
 
     /// Whether it can be asked for headers now. Not while it owes an answer of either kind for too

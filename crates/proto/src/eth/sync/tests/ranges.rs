@@ -186,6 +186,30 @@ fn reorganisations_find_the_last_block_in_common() {
     }
 }
 
+/// After a partition of a clique network: two signers have one block of difficulty 2 above the last in
+/// common, two others have two of difficulty 1. Nobody may seal before the others do, and nobody has
+/// more, so both halves stood still for ever.
+#[test]
+fn an_equally_heavy_branch_that_ends_lower_is_fetched_once() {
+    let trunk = branch(&genesis(), 8, Shape::default());
+    let local = MemoryChain::with(&trunk);
+    let high = branch(&trunk[7], 2, Shape { salt: 1, difficulty: 1, ..Shape::default() });
+    super::super::super::chain::ChainWriter::import(&local, &high).unwrap();
+    let chain = MemoryChain::with(&trunk);
+    let low = branch(&trunk[7], 1, Shape { salt: 2, difficulty: 2, ..Shape::default() });
+    super::super::super::chain::ChainWriter::import(&chain, &low).unwrap();
+    assert_eq!(local.head().total_difficulty, chain.head().total_difficulty);
+    let chain = Arc::new(chain);
+    let mut sim = Sim::new(local, 3);
+    sim.add_with(1, Kind::Honest, &chain, Duration::from_millis(9), EthVersion::Eth68);
+    assert!(sim.run_until(MINUTE, |sim| sim.local.block(&low[0].hash).is_some()));
+    // This chain does not take it for its head. It is not asked for again.
+    let asked = sim.header_requests.len();
+    sim.run_until(MINUTE, |_| false);
+    assert_eq!(sim.header_requests.len(), asked);
+    assert!(sim.faults.is_empty(), "{:?}", sim.faults);
+}
+
 /// A branch that is shorter and heavier: only the total difficulty tells.
 #[test]
 fn a_shorter_branch_with_more_difficulty_wins() {
