@@ -65,25 +65,15 @@ fn reached(world: &PeersWorld) -> (usize, usize) {
     (reached.len(), running.len())
 }
 
-/// Row 49 of the matrix, with sessions. A thousand
-/// take half of the minute that all tests of the simulator have.
+/// Row 49 of the matrix, with sessions.
 #[test]
-fn three_hundred_nodes_are_connected_from_one_boot_node() -> Result<(), Broken> {
-    connect_all(300)
-}
-
-#[test]
-#[ignore = "half a minute; run with --ignored"]
 fn a_thousand_nodes_are_connected_from_one_boot_node() -> Result<(), Broken> {
-    connect_all(1000)
-}
-
-fn connect_all(nodes: usize) -> Result<(), Broken> {
-    let mut world = crowd(1, nodes);
+    const NODES: usize = 1000;
+    let mut world = crowd(1, NODES);
     let enough = |world: &PeersWorld| least_connected(world) >= MINIMUM;
     let met = world.run_until(seconds(120), enough)?;
     assert!(met, "{} peers, {MINIMUM} are to be", least_connected(&world));
-    assert_eq!(reached(&world), (nodes, nodes));
+    assert_eq!(reached(&world), (NODES, NODES));
     println!("{:?} virtual, {} dials", world.elapsed(), world.dials());
     Ok(())
 }
