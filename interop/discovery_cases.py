@@ -130,6 +130,34 @@ def geth_case(directory):
                    lambda: ours.peer_count() == 1 and geth.peer_count() == 1)
 
 
+def geth_boot_case(directory):
+    """Our node and a geth know nothing but another geth, and become peers."""
+    genesis = directory / "genesis.json"
+    with Workplace(directory, ChainmeshNode, genesis) as place:
+        genesis.write_text(json.dumps(clique_genesis("00" * 19 + "01")))
+        boot, geth = (GethNode(name, directory, genesis) for name in ("boot", "geth"))
+        for node in (boot, geth):
+            place.nodes.append(node)
+            status, output = run_tool([GethNode.program, "init", "--datadir", node.data, genesis], 60)
+            if status != 0:
+                raise Failure(f"geth init: exit {status}: {output.strip()[-300:]}")
+        # Empty: it looks for nobody, and is found.
+        boot.bootnodes = " "
+        boot.start()
+        geth.bootnodes = boot.enode()
+        geth.start()
+        ours = place.node("ours")
+        ours.discovery = True
+        ours.start(bootnode=boot.enode())
+        wanted = re.search("enode://([0-9a-f]+)@", geth.enode())[1]
+
+        def found():
+            return next((peer for peer in ours.call("admin_peers") if wanted in peer["enode"]), None)
+
+        peer = wait_until("our node and the geth that it was not told of are peers", 90, found)
+        return f"{peer['direction']}, {peer['name']}"
+
+
 def discv5_geth_case(directory, ours_knows_record):
     """As `geth_case`, with a go-ethereum that speaks discv5 alone."""
     genesis = directory / "genesis.json"
