@@ -50,6 +50,8 @@ pub struct Bookkeeper {
     dials: bool,
     /// When it began.
     began: UnixTime,
+    /// Who is configured, boot nodes among them.
+    configured: Vec<(Enode, NodeKind)>,
     /// Targets of the manager that were no acquaintances when they were named to it.
     strangers: BTreeSet<PeerId>,
     /// Why a connection ends, in words, while its end is worked on; it need not be escaped.
@@ -60,7 +62,14 @@ impl Bookkeeper {
     /// Keeps this book. Unless `dials`, nodes are dialled only when somebody named them.
     #[must_use]
     pub const fn new(book: AddressBook, dials: bool) -> Self {
-        Self { book, dials, began: 0, strangers: BTreeSet::new(), cause: None }
+        Self {
+            book,
+            dials,
+            began: 0,
+            configured: Vec::new(),
+            strangers: BTreeSet::new(),
+            cause: None,
+        }
     }
 
     /// Whether nodes of the book are dialled.
@@ -79,6 +88,8 @@ impl Bookkeeper {
         configured: &[(Enode, NodeKind)],
     ) {
         self.began = unix;
+        self.configured = boot.iter().map(|enode| (enode.clone(), NodeKind::Boot)).collect();
+        self.configured.extend_from_slice(configured);
         let listening = |enode: &&Enode| enode.tcp_port != 0;
         for enode in boot.iter().filter(listening) {
             self.book.add(unix, enode, AddressOrigin::Boot, None);
@@ -195,9 +206,13 @@ impl Bookkeeper {
         self.feed(manager, now, unix);
     }
 
-    /// The ban of a node is over. If the operator had added it, that counts again.
+    /// The ban of a node is over. If it is configured, or the operator had added it, that counts again.
     pub fn let_in_again(&self, manager: &mut PeerManager, now: Instant, id: PeerId) {
         manager.handle(now, Input::Unban { id });
+        let configured = self.configured.iter();
+        for (enode, kind) in configured.filter(|(enode, _)| enode.id == id && enode.tcp_port != 0) {
+            manager.handle(now, Input::AddNode { target: enode.into(), kind: *kind });
+        }
         let record = self.book.get(&id);
         if let Some(record) = record.filter(|record| record.is_static || record.is_trusted) {
             let kind = if record.is_trusted { NodeKind::Trusted } else { NodeKind::Static };

@@ -4,7 +4,10 @@ use core::time::Duration;
 
 use super::*;
 use crate::peers::book::{Bookkeeper, ConnectionFacts};
-use crate::peers::{Direction, Offence, PeerEvent};
+use crate::peers::{
+    Direction, Input, NodeKind, Offence, PeerEvent, PeerManager, PeerManagerConfig,
+};
+use crate::time::Instant;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -71,4 +74,25 @@ fn a_newcomer_takes_the_place_of_one_that_cannot_be_dialled() {
         keeper.book.add(1, &enode, AddressOrigin::Inbound, source);
         assert!(keeper.book.get(&numbered(number)).is_some(), "{number}");
     }
+}
+
+/// It was dialled again at the next start only.
+#[test]
+fn a_boot_node_is_dialled_again_when_its_ban_is_lifted() {
+    let mut keeper = keeper();
+    let local = PeerId::from([255; 64]);
+    let mut manager = PeerManager::new(PeerManagerConfig::new(local, 10), [1; 32]);
+    let (boot, trusted) = (node(1), node(2));
+    let configured = [(trusted.clone(), NodeKind::Trusted)];
+    let now = Instant::ZERO;
+    keeper.begin(&mut manager, now, NOW, core::slice::from_ref(&boot), &configured);
+    for enode in [&boot, &trusted] {
+        keeper.book.ban(NOW, &enode.id, None, "for a while").unwrap();
+        manager.handle(now, Input::Ban { id: enode.id });
+        assert!(!manager.has_target(&enode.id));
+        keeper.book.unban(&enode.id);
+        keeper.let_in_again(&mut manager, now, enode.id);
+    }
+    let kinds: Vec<_> = manager.snapshot().peers.iter().map(|peer| peer.kind).collect();
+    assert_eq!(kinds, [Some(NodeKind::Boot), Some(NodeKind::Trusted)]);
 }
