@@ -98,7 +98,9 @@ use chainmesh_proto::pex::PexConfig;
 use chainmesh_proto::role::RoleModule;
 use chainmesh_proto::session::connection::LocalNode;
 use chainmesh_proto::session::tls::TlsLocal;
+use chainmesh_proto::time::Instant;
 use core::net::SocketAddr;
+use discovery::{DiscoveryHandle, RecordEntries};
 use eth::EthService;
 use mesh::MeshService;
 use pex::PexService;
@@ -162,11 +164,66 @@ const ORDERS: usize = 64;
 /// Connections that were accepted and wait for the control plane, at most.
 const ACCEPTED: usize = 64;
 
+/// The manager, and the nodes that are to be dialled for ever.
+fn peer_manager(config: &P2pConfig, now: Instant) -> PeerManager {
+    let mut manager_config = PeerManagerConfig::new(config.local_id(), config.max_peers);
+    manager_config.max_pending_inbound = config.max_pending_inbound;
+    (manager_config.accept_rate, manager_config.accept_burst) = config.accept_rate;
+    // In a consortium every node has a certificate: nobody takes all slots at no cost.
+    manager_config.rotation = config.rotation && config.session != SessionKind::Tls;
+    manager_config.min_peers = config.wanted_peers();
+    let mut manager = PeerManager::new(manager_config, entropy());
+    // Port 0: a boot node of discovery, which has no sessions.
+    let boot = config.boot_nodes.iter().filter(|node| node.tcp_port != 0);
+    let boot = boot.map(|node| (node.into(), NodeKind::Boot));
+    let configured = config.configured_nodes.iter().map(|(node, kind)| (node.into(), *kind));
+    let addresses = config.addresses.iter().map(|(host, port)| {
+        let target = DialTarget { id: None, host: host.clone(), port: *port };
+        (target, NodeKind::Static)
+    });
+    for (target, kind) in boot.chain(configured).chain(addresses) {
+        manager.handle(now, Input::AddNode { target, kind });
+    }
+    manager
+}
+
+/// Discovery, if there is to be one, and the entries that its record begins with.
+async fn open_discovery(
+    config: &P2pConfig,
+    listening: Option<SocketAddr>,
+    clock: clock::Clock,
+) -> Result<Option<((DiscoveryHandle, discovery::Service), RecordEntries)>, StartError> {
+    let options = config.discovery.clone().filter(|_| config.session == SessionKind::Rlpx);
+    let Some(mut options) = options else { return Ok(None) };
+    if options.boot_nodes.is_empty() {
+        options.boot_nodes.clone_from(&config.boot_nodes);
+    }
+    options.external_ip = options.external_ip.or(config.nat.external());
+    let tcp_port = listening.map_or(0, |address| address.port());
+    let options = fit::for_chain(options, config.chain.as_ref(), config.role);
+    let entries = options.record_entries.clone();
+    let port = options.port.or(listening.map(|address| address.port()));
+    let mut address = SocketAddr::new(config.listen_address, port.unwrap_or(config.listen_port));
+    // The system chose the TCP port; another program may have the same one for UDP.
+    let any = config.listen_port == 0 && options.port.is_none();
+    let prepare = |address| {
+        let key = config.secret_key.duplicate();
+        discovery::prepare(key, address, tcp_port, options.clone(), clock)
+    };
+    let mut prepared = prepare(address).await;
+    if any && prepared.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
+        address.set_port(0);
+        prepared = prepare(address).await;
+    }
+    let prepared = prepared.map_err(|source| StartError::Discovery { address, source })?;
+    Ok(Some((prepared, entries)))
+}
+
 /// Starts a node inside the current tokio runtime.
 ///
 /// # Errors
 /// When the port cannot be listened on.
-pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
+pub async fn start(mut config: P2pConfig) -> Result<P2pHandle, StartError> {
     let clock = clock::Clock::start();
     let local_id = config.local_id();
     if config.session == SessionKind::Tls && config.tls.is_none() {
@@ -189,31 +246,14 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     let (cmd_tx, commands) = mpsc::channel(COMMANDS);
     let peer_count = Arc::new(AtomicUsize::new(0));
 
-    let mut manager_config = PeerManagerConfig::new(local_id, config.max_peers);
-    manager_config.max_pending_inbound = config.max_pending_inbound;
-    (manager_config.accept_rate, manager_config.accept_burst) = config.accept_rate;
-    // In a consortium every node has a certificate: nobody takes all slots at no cost.
-    manager_config.rotation = config.rotation && config.session != SessionKind::Tls;
-    manager_config.min_peers = config.wanted_peers();
-    let mut manager = PeerManager::new(manager_config, entropy());
-    // Port 0: a boot node of discovery, which has no sessions.
-    let boot = config.boot_nodes.iter().filter(|node| node.tcp_port != 0);
-    let boot = boot.map(|node| (node, NodeKind::Boot));
-    let configured = config.configured_nodes.iter().map(|(node, kind)| (node, *kind));
-    for (node, kind) in boot.chain(configured) {
-        manager.handle(clock.now(), Input::AddNode { target: node.into(), kind });
-    }
-    for (host, port) in config.addresses {
-        let target = DialTarget { id: None, host, port };
-        manager.handle(clock.now(), Input::AddNode { target, kind: NodeKind::Static });
-    }
+    let mut manager = peer_manager(&config, clock.now());
     let identity = config.chain.as_ref().map(|chain| ChainIdentity {
         network_id: chain.network_id.unwrap_or(config.chain_id),
         genesis_hash: config.genesis_hash,
         forks: chain.forks.clone(),
         earliest: 0,
     });
-    let mut book = config.book.unwrap_or_else(|| AddressBook::new(local_id, entropy()));
+    let mut book = config.book.take().unwrap_or_else(|| AddressBook::new(local_id, entropy()));
     book.set_fingerprint(fit::fingerprint(identity.as_ref(), config.role, &config.modules));
     // Where nobody looks for nodes, only those are dialled who were named.
     let finds = config.discovery.is_some() && config.session == SessionKind::Rlpx;
@@ -221,34 +261,7 @@ pub async fn start(config: P2pConfig) -> Result<P2pHandle, StartError> {
     let mut bookkeeper = Bookkeeper::new(book, dials);
     let (boot, configured) = (&config.boot_nodes, &config.configured_nodes);
     bookkeeper.begin(&mut manager, clock.now(), book::unix_time(), boot, configured);
-    let mut entries = None;
-    let discovery = match config.discovery.filter(|_| config.session == SessionKind::Rlpx) {
-        Some(mut options) => {
-            if options.boot_nodes.is_empty() {
-                options.boot_nodes.clone_from(&config.boot_nodes);
-            }
-            options.external_ip = options.external_ip.or(config.nat.external());
-            let tcp_port = listening.map_or(0, |address| address.port());
-            let options = fit::for_chain(options, config.chain.as_ref(), config.role);
-            entries = Some(options.record_entries.clone());
-            let port = options.port.or(listening.map(|address| address.port()));
-            let mut address =
-                SocketAddr::new(config.listen_address, port.unwrap_or(config.listen_port));
-            // The system chose the TCP port; another program may have the same one for UDP.
-            let any = config.listen_port == 0 && options.port.is_none();
-            let prepare = |address| {
-                let key = config.secret_key.duplicate();
-                discovery::prepare(key, address, tcp_port, options.clone(), clock)
-            };
-            let mut prepared = prepare(address).await;
-            if any && prepared.as_ref().is_err_and(|e| e.kind() == io::ErrorKind::AddrInUse) {
-                address.set_port(0);
-                prepared = prepare(address).await;
-            }
-            Some(prepared.map_err(|source| StartError::Discovery { address, source })?)
-        }
-        None => None,
-    };
+    let (discovery, entries) = open_discovery(&config, listening, clock).await?.unzip();
     let mut modules = config.modules;
     let mut companions = JoinSet::new();
     let ended = watch::Sender::new(());

@@ -25,7 +25,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::Clock;
 use crate::entropy;
 use crate::handle::NodeEnded;
-use service::{Command, Service};
+use service::Command;
+pub(crate) use service::Service;
 use v5::{V5, V5Options};
 
 pub use v5::{Discv5Entry, Discv5Report};
@@ -41,6 +42,9 @@ pub(crate) use role_entry::{fits_role, role_entry};
 const COMMANDS: usize = 64;
 /// Time for looking up the names of boot nodes before the node begins without them.
 const NAMES_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Further entries of a record: each a key and the RLP of its value.
+pub(crate) type RecordEntries = Vec<(String, Raw)>;
 
 /// What discovery is made from. All fields have defaults.
 #[derive(Clone)]
