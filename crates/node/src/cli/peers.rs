@@ -119,8 +119,8 @@ pub(super) fn run(args: &PeersArgs) -> anyhow::Result<()> {
 
 fn carry_out(wish: &PeersCommand) -> anyhow::Result<()> {
     let (args, method, params) = match wish {
-        PeersCommand::Add(args) => (args, "admin_addPeer", json!([args.peer, true])),
-        PeersCommand::Trust(args) => (args, "admin_addTrustedPeer", json!([args.peer, true])),
+        PeersCommand::Add(args) => (args, "admin_addPeer", json!([args.peer])),
+        PeersCommand::Trust(args) => (args, "admin_addTrustedPeer", json!([args.peer])),
         PeersCommand::Remove(args) => (args, "admin_removePeer", json!([args.peer])),
         PeersCommand::Untrust(args) => (args, "admin_removeTrustedPeer", json!([args.peer])),
         PeersCommand::Ban(BanArgs { wish, span, reason }) => {

@@ -129,7 +129,7 @@ fn banned(text: &str) -> RpcResult<Banned> {
 async fn add(params: &Params<'_>, context: &RpcContext, trusted: bool) -> RpcResult<Value> {
     let mut args = Args::new(params, 2)?;
     let enode = enode(&args.required::<String>()?)?;
-    let explain = args.optional()?.unwrap_or(false);
+    let explain = args.optional()?.unwrap_or(true);
     context.net.keep_peer(&enode, trusted).await.map_err(refused)?;
     if !explain {
         return Ok(json!(true));

@@ -156,7 +156,7 @@ fn a_peer_that_is_not_there_is_explained() {
     let key = chainmesh_identity::NodeKey::from_entropy([77; 32]);
     // Nobody listens on port 1.
     let enode = format!("enode://{}@127.0.0.1:1", key.peer_id());
-    let added = node.call("admin_addPeer", json!([enode, true]));
+    let added = node.call("admin_addPeer", json!([enode]));
     assert_eq!(
         (&added["id"], &added["isStatic"]),
         (&json!(key.peer_id().to_string()), &json!(true))

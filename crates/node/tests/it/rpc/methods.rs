@@ -171,11 +171,15 @@ fn peers_come_and_go_by_rpc() {
             (count(&served) == wanted && count(&other) == wanted).then_some(())
         });
     };
-    assert_eq!(of("admin_addPeer"), true);
+    // What is happening with it; who reads a boolean says so.
+    let added = of("admin_addPeer");
+    assert_eq!((&added["isStatic"], &added["isTrusted"]), (&json!(true), &json!(false)), "{added}");
+    let boolean = served.ask("admin_addPeer", json!([other.node.enode, false]))["result"].clone();
+    assert_eq!(boolean, true);
     have("they are connected", "0x1");
     assert_eq!(of("admin_removePeer"), true);
     have("it is gone", "0x0");
-    assert_eq!(of("admin_addTrustedPeer"), true);
+    assert_eq!(of("admin_addTrustedPeer")["isTrusted"], true);
     have("they are connected again", "0x1");
     assert_eq!(of("admin_removeTrustedPeer"), true);
     // As in go-ethereum, the session goes on in a slot that counts.

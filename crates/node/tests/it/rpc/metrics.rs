@@ -46,7 +46,7 @@ fn prometheus_reads_chain_peers_and_dials_of_a_node() {
     assert!(value(&shown, "chainmesh_dials_total") >= Some(1), "{shown}");
     assert!(shown.ends_with("# EOF\n"), "{shown}");
 
-    assert_eq!(second.call("admin_addPeer", json!([nobody])), true);
+    assert_eq!(second.call("admin_addPeer", json!([nobody]))["isStatic"], true);
     let refused = r#"chainmesh_dial_failures_total{reason="connection refused: nobody listens on this port"}"#;
     wait_until("the failed dial is counted", || value(&page(&address), refused));
 }
