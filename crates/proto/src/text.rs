@@ -2,6 +2,8 @@
 
 use core::fmt::{self, Write};
 
+/// Stands where a text was cut. A text that was made fit before keeps it.
+const CUT: char = '…';
 /// Characters of a peer's text that are shown.
 const SHOWN: usize = 64;
 
@@ -24,9 +26,10 @@ impl fmt::Display for EscapedTo<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, character) in self.0.chars().enumerate() {
             if at == self.1 {
-                return f.write_char('…');
+                return f.write_char(CUT);
             }
-            if character == ' ' || character.is_alphanumeric() || character.is_ascii_graphic() {
+            let printable = character.is_alphanumeric() || character.is_ascii_graphic();
+            if printable || [' ', CUT].contains(&character) {
                 f.write_char(character)?;
             } else {
                 write!(f, "{}", character.escape_default())?;
@@ -35,6 +38,9 @@ impl fmt::Display for EscapedTo<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 /// At most `most` characters of a peer's text, everything that is not printable ASCII escaped.
 pub(crate) fn shown(text: &[u8], most: usize) -> String {
