@@ -32,6 +32,7 @@ pub use options::{
     DEFAULT_MAX_SUBSCRIPTIONS, DEFAULT_TIMEOUT, DEFAULT_WS_ADDRESS, HttpLimits, HttpOptions,
 };
 pub(crate) use patient::Patient;
+pub(crate) use request::{Reply, TEXT, reply};
 pub use server::HttpServer;
 
 /// Why JSON-RPC is not served.

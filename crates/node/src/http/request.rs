@@ -12,10 +12,10 @@ use tracing::debug;
 use super::server::{Port, Upgrade};
 use crate::rpc::dispatch::Dispatcher;
 
-type Reply = Response<Full<Bytes>>;
+pub(crate) type Reply = Response<Full<Bytes>>;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+pub(crate) const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// Answers the HTTP requests of one connection.
 #[derive(Clone)]
@@ -171,7 +171,8 @@ fn preflight(allowed: bool) -> Reply {
     reply
 }
 
-fn reply(status: StatusCode, kind: HeaderValue, text: String) -> Reply {
+/// An answer with a body of this kind.
+pub(crate) fn reply(status: StatusCode, kind: HeaderValue, text: String) -> Reply {
     let mut reply = Response::new(Full::from(text));
     *reply.status_mut() = status;
     reply.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -3,18 +3,16 @@
 use core::net::SocketAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use hyper::header::{ALLOW, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tracing::{info, warn};
 
 use super::{MetricsError, MetricsSources, readiness};
-use crate::http::{DEFAULT_TIMEOUT, Patient, accept};
+use crate::http::{DEFAULT_TIMEOUT, Patient, Reply, TEXT, accept, reply};
 use crate::node::AbortOnDrop;
 
 /// Connections at once: a Prometheus has one, and people look, too.
@@ -22,9 +20,6 @@ const MAX_CONNECTIONS: usize = 16;
 
 const PROMETHEUS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
-const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
-
-type Reply = Response<Full<Bytes>>;
 
 /// The port for metrics of a running node. It is closed when this is dropped.
 #[derive(Debug)]
@@ -87,12 +82,4 @@ async fn answer(request: &Request<Incoming>, sources: &MetricsSources) -> Reply 
             reply(StatusCode::NOT_FOUND, TEXT, what.into())
         }
     }
-}
-
-fn reply(status: StatusCode, kind: HeaderValue, text: String) -> Reply {
-    let mut reply = Response::new(Full::from(text));
-    *reply.status_mut() = status;
-    reply.headers_mut().insert(CONTENT_TYPE, kind);
-    reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    reply
 }
